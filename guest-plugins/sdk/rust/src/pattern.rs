@@ -1,0 +1,134 @@
+//! Helpers for patterns: reading a view, building a decision.
+
+use serde::de::DeserializeOwned;
+
+use crate::Error;
+use crate::view::{
+    Action, ArtifactAction, AskAction, CompactAction, Decision, DelegateAction, DiscardAction, FinishAction, Message,
+    ModelAction, OwnCall, ToolCall, ToolRequest, ToolsAction, View,
+};
+
+/// The thread that is the session's conversation.
+const MAIN: &str = "main";
+
+impl View {
+    /// The value of an annotation, such as `steps-left`.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        let found = self.annotations.iter().find(|(name, _)| name == key);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The pattern's own configuration as a type.
+    pub fn config<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_str(self.annotation("config").unwrap_or("{}"))
+            .map_err(|error| Error::new("bad-config", format!("the pattern's configuration is wrong: {error}")))
+    }
+}
+
+impl Decision {
+    /// A decision must have an action before it is answered.
+    pub fn new() -> Self {
+        Self {
+            actions: Vec::new(),
+            state: None,
+        }
+    }
+
+    /// Keeps this for the next step: at most 64 KiB.
+    #[must_use]
+    pub fn state(mut self, state: impl Into<Vec<u8>>) -> Self {
+        self.state = Some(state.into());
+        self
+    }
+
+    /// Any action.
+    #[must_use]
+    pub fn then(mut self, action: impl Into<Action>) -> Self {
+        self.actions.push(action.into());
+        self
+    }
+
+    /// Calls the model on the session's conversation.
+    #[must_use]
+    pub fn model(self) -> Self {
+        self.then(ModelAction::on(MAIN))
+    }
+
+    /// Runs calls that the model asked for; the session's conversation gets the results.
+    #[must_use]
+    pub fn asked<'a>(self, calls: impl IntoIterator<Item = &'a ToolCall>) -> Self {
+        self.then(ToolsAction {
+            thread: MAIN.to_owned(),
+            calls: calls
+                .into_iter()
+                .map(|call| ToolRequest::Asked(call.id.clone()))
+                .collect(),
+            annotations: Vec::new(),
+        })
+    }
+
+    /// Ends the run. Without a text the answer is that of the last reply.
+    #[must_use]
+    pub fn finish(self, text: Option<String>, reason: impl Into<String>) -> Self {
+        self.then(FinishAction {
+            text,
+            reason: reason.into(),
+            annotations: Vec::new(),
+        })
+    }
+}
+
+impl Default for Decision {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ModelAction {
+    /// A model call on a thread, with all tools and nothing appended.
+    pub fn on(thread: impl Into<String>) -> Self {
+        Self {
+            thread: thread.into(),
+            append: Vec::new(),
+            instructions: None,
+            tools: None,
+            schema: None,
+            annotations: Vec::new(),
+        }
+    }
+
+    /// Appends a message of the user first.
+    #[must_use]
+    pub fn user(mut self, text: impl Into<String>) -> Self {
+        self.append.push(Message {
+            role: "user".to_owned(),
+            text: text.into(),
+        });
+        self
+    }
+}
+
+impl ToolRequest {
+    /// A call of the pattern's own making.
+    pub fn own(name: impl Into<String>, input: impl Into<String>) -> Self {
+        Self::Own(OwnCall {
+            name: name.into(),
+            input: input.into(),
+        })
+    }
+}
+
+macro_rules! actions {
+    ($($variant:ident $record:ident),*) => {$(
+        impl From<$record> for Action {
+            fn from(action: $record) -> Self {
+                Self::$variant(action)
+            }
+        }
+    )*};
+}
+
+actions!(
+    Model ModelAction, Tools ToolsAction, Delegate DelegateAction, Compact CompactAction, Ask AskAction,
+    Artifact ArtifactAction, Discard DiscardAction, Finish FinishAction
+);

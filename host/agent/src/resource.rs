@@ -1,0 +1,115 @@
+//! What a tool call touches, from its traits and its input.
+
+use sandbar_protocol::ToolTraits;
+use serde_json::Value;
+
+/// How a call uses a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// None: the whole workspace.
+    pub(crate) key: Option<Key>,
+    pub(crate) shared: bool,
+}
+
+/// A normalised resource key: kind and the parts of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    kind: String,
+    parts: Vec<String>,
+}
+
+impl Access {
+    /// A reader without a key shares the whole workspace; a writer without one has it for itself.
+    pub(crate) fn of(traits: &ToolTraits, input: &Value) -> Self {
+        if traits.exclusive {
+            return Self { key: None, shared: false };
+        }
+        Self { key: traits.resource.as_deref().and_then(|template| Key::from_template(template, input)), shared: traits.read_only }
+    }
+
+    pub(crate) fn conflicts_with(&self, other: &Self) -> bool {
+        if self.shared && other.shared {
+            return false;
+        }
+        match (&self.key, &other.key) {
+            (Some(one), Some(other)) => one.overlaps(other),
+            _ => true,
+        }
+    }
+}
+
+impl Key {
+    /// Fills JSON Pointers in braces with values of the input: `file:{/path}`. What is missing counts as empty, which is the root of the
+    /// kind and so conflicts with all of it.
+    fn from_template(template: &str, input: &Value) -> Option<Self> {
+        let (kind, mut rest) = template.split_once(':')?;
+        let mut path = String::new();
+        while let Some((before, after)) = rest.split_once('{') {
+            let (pointer, after) = after.split_once('}')?;
+            path.push_str(before);
+            match input.pointer(pointer) {
+                Some(Value::String(text)) => path.push_str(text),
+                Some(Value::Null) | None => {}
+                Some(other) => path.push_str(&other.to_string()),
+            }
+            rest = after;
+        }
+        path.push_str(rest);
+        Some(Self { kind: kind.to_owned(), parts: normal(&path) })
+    }
+
+    /// The same, or one under the other.
+    fn overlaps(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.parts.iter().zip(&other.parts).all(|(one, other)| one == other)
+    }
+}
+
+/// The parts of a path without `.`, `..` and empty ones. Case is folded, since two names may be one file on some systems: locking too
+/// much costs a little time, too little an order.
+fn normal(path: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for part in path.split(['/', '\\']) {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part.to_lowercase()),
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn access(read_only: bool, path: &str) -> Access {
+        let traits = ToolTraits { read_only, resource: Some("file:{/path}".to_owned()), ..ToolTraits::default() };
+        Access::of(&traits, &json!({ "path": path }))
+    }
+
+    #[test]
+    fn conflicts() {
+        let cases = [
+            ((true, "a"), (true, "a"), false),
+            ((false, "a"), (true, "a"), true),
+            ((false, "a"), (false, "b"), false),
+            ((false, "a"), (false, "./x/../A/"), true),
+            ((false, "docs"), (true, "docs/a.md"), true),
+            ((false, "doc"), (true, "docs"), false),
+            ((true, "."), (false, "deep/down"), true),
+        ];
+        for ((read_one, one), (read_other, other), expected) in cases {
+            let (one, other) = (access(read_one, one), access(read_other, other));
+            assert_eq!(one.conflicts_with(&other), expected, "{one:?} {other:?}");
+            assert_eq!(other.conflicts_with(&one), expected, "{other:?} {one:?}");
+        }
+        let keyless = Access::of(&ToolTraits::default(), &json!({}));
+        assert!(keyless.conflicts_with(&access(true, "a")));
+        let other_kind = ToolTraits { resource: Some("row:{/n}".to_owned()), ..ToolTraits::default() };
+        assert!(!Access::of(&other_kind, &json!({ "n": 7 })).conflicts_with(&access(false, "7")));
+    }
+}

@@ -1,0 +1,21 @@
+//! The host's side of `wit/`, generated.
+
+pub(crate) mod tool {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "tool-plugin",
+        exports: { default: async },
+    });
+}
+
+pub(crate) mod pattern {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "pattern-plugin",
+        exports: { default: async },
+        with: {
+            "sandbar:plugin/log": super::tool::sandbar::plugin::log,
+            "sandbar:plugin/types": super::tool::sandbar::plugin::types,
+        },
+    });
+}

@@ -1,0 +1,72 @@
+//! What a plugin may do: requested *and* granted, and what follows for its tools.
+//!
+//! Pure: no I/O. A declaration of the plugin about itself can only tighten what is derived here.
+
+use sandbar_protocol::{FileAccess, ToolTraits};
+use serde_json::Value;
+
+use crate::manifest::{Lifetime, Manifest};
+use crate::workspace::Mount;
+
+/// What the operator gives a plugin. Nothing by default.
+#[derive(Debug, Clone, Default)]
+pub struct Grant {
+    pub files: FileAccess,
+    pub mounts: Vec<Mount>,
+    /// The plugin's own configuration, shown to it with every call.
+    pub config: Value,
+}
+
+/// The access to files that a plugin effectively has. Without a manifest the operator's word is both request and grant.
+pub(crate) fn effective_files(manifest: Option<&Manifest>, granted: FileAccess) -> FileAccess {
+    match manifest {
+        Some(manifest) => manifest.requests.files.min(granted),
+        None => granted,
+    }
+}
+
+/// The access that a call of one tool gets. A tool that declares itself read-only is held to it: its instance can't write. That is not
+/// possible for an instance that other tools of the session share.
+pub(crate) fn call_files(effective: FileAccess, lifetime: Lifetime, declared: &ToolTraits) -> FileAccess {
+    if declared.read_only && lifetime == Lifetime::Call { effective.min(FileAccess::ReadOnly) } else { effective }
+}
+
+/// The floor under what a tool says of itself: with a write access in its hands it is no reader, whatever it declares.
+pub(crate) fn floor(declared: ToolTraits, access: FileAccess) -> ToolTraits {
+    let read_only = declared.read_only && access < FileAccess::ReadWrite;
+    ToolTraits { read_only, idempotent: declared.idempotent || read_only, ..declared }
+}
+
+#[cfg(test)]
+mod tests {
+    use FileAccess::{None as Nothing, ReadOnly, ReadWrite};
+
+    use super::*;
+
+    #[test]
+    fn effective_is_requested_and_granted() {
+        for requested in [Nothing, ReadOnly, ReadWrite] {
+            let manifest =
+                Manifest { requests: crate::manifest::Requests { files: requested }, ..Manifest::default() };
+            for granted in [Nothing, ReadOnly, ReadWrite] {
+                let effective = effective_files(Some(&manifest), granted);
+                assert!(effective <= requested && effective <= granted);
+                assert_eq!(effective_files(None, granted), granted);
+            }
+        }
+    }
+
+    #[test]
+    fn declarations_only_tighten() {
+        let reader = ToolTraits { read_only: true, ..ToolTraits::default() };
+        let check = |lifetime, granted, expected_access, expected_read_only| {
+            let access = call_files(granted, lifetime, &reader);
+            assert_eq!((access, floor(reader.clone(), access).read_only), (expected_access, expected_read_only));
+        };
+        check(Lifetime::Call, ReadWrite, ReadOnly, true);
+        check(Lifetime::Call, ReadOnly, ReadOnly, true);
+        check(Lifetime::Call, Nothing, Nothing, true);
+        check(Lifetime::Session, ReadWrite, ReadWrite, false);
+        check(Lifetime::Session, ReadOnly, ReadOnly, true);
+    }
+}

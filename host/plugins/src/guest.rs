@@ -1,0 +1,348 @@
+//! One instance of a plugin: its store, what it was given, and how its failures are told.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use sandbar_protocol::{Error, FileAccess, History, ProgressSink, Result};
+use wasmtime::component::ResourceTable;
+use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::bindings::pattern::PatternPlugin;
+use crate::bindings::tool::ToolPlugin;
+use crate::bindings::{pattern, tool};
+use crate::call::GuestCall;
+use crate::error::{broken, chain, limit};
+use crate::host::Host;
+use crate::limits::{
+    MAX_HANDLES, MAX_LOG_BYTES, MAX_PROGRESS_BYTES, MAX_RANDOM_BYTES, MAX_READ_BYTES, MAX_SINK_CALLS,
+    MAX_TRANSFER_BYTES,
+};
+use crate::memory::{Refusal, StoreLimiter};
+use crate::meter::Meter;
+use crate::output::OutputBuffer;
+use crate::plugin::{Loaded, Plugin, Program};
+use crate::seeded::Seed;
+use crate::slots::Slot;
+use crate::workspace::{Mount, Workspace};
+
+/// What an instance is given. Nothing by default.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Powers {
+    pub(crate) workspace: Option<(Arc<Workspace>, FileAccess)>,
+    pub(crate) mounts: Vec<Mount>,
+    /// Clock and random numbers of a pattern.
+    pub(crate) seed: Option<Seed>,
+}
+
+/// What a call brings along.
+#[derive(Clone, Default)]
+pub(crate) struct CallPorts {
+    pub(crate) progress: Option<ProgressSink>,
+    pub(crate) history: Option<History>,
+}
+
+/// The state of a store.
+pub(crate) struct GuestState {
+    plugin: Arc<str>,
+    wasi: WasiCtx,
+    table: ResourceTable,
+    limiter: StoreLimiter,
+    stdout: OutputBuffer,
+    stderr: OutputBuffer,
+    meter: Arc<Meter>,
+    ports: CallPorts,
+    log: Bucket,
+    progress: Bucket,
+}
+
+/// Bytes and calls that a sink still takes in this call.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    bytes: usize,
+    calls: u32,
+    dropped: u64,
+}
+
+impl Bucket {
+    fn new(bytes: usize) -> Self {
+        Self { bytes, calls: MAX_SINK_CALLS, dropped: 0 }
+    }
+
+    /// The part of the text that still fits.
+    fn take<'a>(&mut self, text: &'a str) -> &'a str {
+        let fits = if self.calls == 0 { 0 } else { text.floor_char_boundary(self.bytes) };
+        self.calls = self.calls.saturating_sub(1);
+        self.bytes -= fits;
+        self.dropped += (text.len() - fits) as u64;
+        &text[..fits]
+    }
+}
+
+/// An instance between or during calls. Dropping it frees its memory and its place.
+pub(crate) struct Guest {
+    store: Store<GuestState>,
+    program: Instance,
+    _slot: Slot,
+}
+
+enum Instance {
+    Tool(ToolPlugin),
+    Pattern(PatternPlugin),
+}
+
+impl Guest {
+    /// A fresh store and instance. Runs guest code (initialisers), so it belongs inside a `GuestCall`.
+    async fn start(
+        host: &Host,
+        plugin: &Plugin,
+        loaded: &Loaded,
+        powers: &Powers,
+        slot: Slot,
+        meter: Arc<Meter>,
+    ) -> Result<Self> {
+        let (stdout, stderr) = (OutputBuffer::default(), OutputBuffer::default());
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        let limiter = StoreLimiter::new(host.memory.clone(), meter.limits().memory_bytes);
+        let state = GuestState {
+            plugin: plugin.name.clone(),
+            wasi: wasi(powers, &stdout, &stderr)?,
+            table,
+            limiter,
+            stdout,
+            stderr,
+            meter,
+            ports: CallPorts::default(),
+            log: Bucket::new(MAX_LOG_BYTES),
+            progress: Bucket::new(MAX_PROGRESS_BYTES),
+        };
+        let mut store = Store::new(&host.engine, state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(MAX_TRANSFER_BYTES);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|context| {
+            context.data().meter.check()?;
+            Ok(UpdateDeadline::Yield(1))
+        });
+        let instance = match &loaded.program {
+            Program::Tool(program) => program.instantiate_async(&mut store).await.map(Instance::Tool),
+            Program::Pattern(program) => program.instantiate_async(&mut store).await.map(Instance::Pattern),
+        };
+        match instance {
+            Ok(program) => Ok(Self { store, program, _slot: slot }),
+            Err(error) => Err(store.data().explain(&error)),
+        }
+    }
+
+    fn begin(&mut self, meter: Arc<Meter>, ports: CallPorts) {
+        let state = self.store.data_mut();
+        state.meter = meter;
+        state.ports = ports;
+        state.log = Bucket::new(MAX_LOG_BYTES);
+        state.progress = Bucket::new(MAX_PROGRESS_BYTES);
+        state.limiter.refusal = None;
+        self.store.set_epoch_deadline(1);
+    }
+
+    /// What the call left behind: drops its ports, reports what was dropped or printed.
+    fn end(&mut self) {
+        let state = self.store.data_mut();
+        state.ports = CallPorts::default();
+        for (sink, bucket) in [("log", state.log), ("progress", state.progress)] {
+            if bucket.dropped > 0 {
+                tracing::warn!(plugin = %state.plugin, sink, bytes = bucket.dropped, "dropped what was over the limit");
+            }
+        }
+        for (stream, buffer) in [("stdout", &state.stdout), ("stderr", &state.stderr)] {
+            let text = buffer.text();
+            if !text.is_empty() {
+                tracing::debug!(plugin = %state.plugin, stream, "{text}");
+            }
+        }
+    }
+
+    async fn call<R>(&mut self, export: Call<R>) -> Result<R> {
+        let result = match (export, &self.program) {
+            (Call::Tool(export), Instance::Tool(program)) => export(&mut self.store, program).await,
+            (Call::Pattern(export), Instance::Pattern(program)) => export(&mut self.store, program).await,
+            _ => Err(wasmtime::Error::msg("the plugin is of another kind")),
+        };
+        self.end();
+        result.map_err(|error| self.store.data().explain(&error))
+    }
+}
+
+/// What to call; boxed, since the future borrows the store.
+pub(crate) enum Call<R> {
+    Tool(Box<dyn for<'a> FnOnce(&'a mut Store<GuestState>, &'a ToolPlugin) -> BoxFuture<'a, wasmtime::Result<R>> + Send>),
+    Pattern(
+        Box<dyn for<'a> FnOnce(&'a mut Store<GuestState>, &'a PatternPlugin) -> BoxFuture<'a, wasmtime::Result<R>> + Send>,
+    ),
+}
+
+/// Everything about one call but the call itself.
+pub(crate) struct CallSetup {
+    pub(crate) host: Arc<Host>,
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) loaded: Arc<Loaded>,
+    pub(crate) powers: Powers,
+    pub(crate) limits: crate::limits::GuestLimits,
+    pub(crate) session: Arc<str>,
+    pub(crate) ports: CallPorts,
+}
+
+impl CallSetup {
+    /// Calls a warm instance, or a fresh one. Gives the instance back if it may be called again.
+    pub(crate) async fn run<R: Send + 'static>(self, warm: Option<Guest>, call: Call<R>) -> Result<(R, Guest)> {
+        let slot = match warm {
+            Some(_) => None,
+            None => Some(self.host.slot(&self.session).await),
+        };
+        let meter = Arc::new(Meter::start(self.limits));
+        let (host, plugin, session) = (self.host.clone(), self.plugin.clone(), self.session.clone());
+        let in_lane = plugin.overstayed_lately();
+        let guest_meter = meter.clone();
+        let future = Box::pin(async move {
+            let mut guest = match (warm, slot) {
+                (Some(guest), _) => guest,
+                (None, Some(slot)) => {
+                    Guest::start(&self.host, &self.plugin, &self.loaded, &self.powers, slot, guest_meter.clone()).await?
+                }
+                (None, None) => return Err(crate::error::internal("a call has neither instance nor place")),
+            };
+            guest.begin(guest_meter, self.ports);
+            let result = guest.call(call).await?;
+            Ok((result, guest))
+        });
+        let result = GuestCall::new(host, session, meter.clone(), in_lane, future).await;
+        if meter.has_overstayed() {
+            plugin.note_overstay();
+        }
+        result
+    }
+}
+
+fn wasi(powers: &Powers, stdout: &OutputBuffer, stderr: &OutputBuffer) -> Result<WasiCtx> {
+    let mut builder = WasiCtxBuilder::new();
+    builder.stdout(stdout.clone()).stderr(stderr.clone()).max_random_size(MAX_RANDOM_BYTES);
+    if let Some((workspace, access)) = &powers.workspace {
+        preopen(&mut builder, workspace, "/", *access)?;
+    }
+    for mount in &powers.mounts {
+        preopen(&mut builder, &mount.directory, &format!("/{}", mount.name), mount.access)?;
+    }
+    if let Some(seed) = &powers.seed {
+        builder
+            .wall_clock(seed.clone())
+            .monotonic_clock(seed.clone())
+            .secure_random(seed.clone())
+            .insecure_random(seed.clone())
+            .insecure_random_seed(0);
+    }
+    Ok(builder.build())
+}
+
+fn preopen(builder: &mut WasiCtxBuilder, workspace: &Workspace, name: &str, access: FileAccess) -> Result<()> {
+    let permissions = match access {
+        FileAccess::None => return Ok(()),
+        FileAccess::ReadOnly => FsPerms::ReadOnly,
+        FileAccess::ReadWrite => FsPerms::ReadWrite,
+    };
+    builder.preopened_dir(workspace.stable_path(), name, permissions).map_err(|error| {
+        broken("no-workspace", format!("the workspace `{}` can't be opened: {error}", workspace.path().display()))
+    })?;
+    Ok(())
+}
+
+impl GuestState {
+    /// The error of a call that the guest did not answer: our own limit, or a trap with what the guest said on standard error.
+    fn explain(&self, error: &wasmtime::Error) -> Error {
+        let plugin = &self.plugin;
+        if let Some(own) = error.downcast_ref::<Error>() {
+            return own.clone().told(|message| format!("`{plugin}` was {message}"));
+        }
+        if let Some(refusal) = self.limiter.refusal {
+            return refused(plugin, refusal);
+        }
+        let said = self.stderr.text();
+        let (code, what) = match error.downcast_ref::<Trap>() {
+            Some(Trap::StackOverflow) => ("stack-overflow", "ran out of stack: endless recursion?".to_owned()),
+            Some(Trap::UnreachableCodeReached) if !said.is_empty() => ("plugin-trapped", said.clone()),
+            Some(trap) => ("plugin-trapped", trap.to_string()),
+            None => ("plugin-trapped", chain(error)),
+        };
+        tracing::debug!(%plugin, error = %chain(error), stderr = %said, "guest failed");
+        let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
+        let what = &what[what.len() - tail(&what, 500)..];
+        broken(code, format!("`{plugin}` crashed: {what}"))
+    }
+}
+
+fn refused(plugin: &str, refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Memory(bytes) => limit("memory-limit", format!("`{plugin}` was stopped at {} MiB of memory", bytes >> 20))
+            .with_hint("if the need is honest, raise `limits.memory_mib` in sandbar.toml"),
+        Refusal::HostMemory(bytes) => limit(
+            "guest-memory-exhausted",
+            format!("`{plugin}` was stopped: all plugins together would need more than {} MiB", bytes >> 20),
+        )
+        .with_hint("try again when fewer run, or raise `limits.guest_memory_mib` in sandbar.toml")
+        .retryable(),
+        Refusal::TableElements => limit("table-limit", format!("`{plugin}` was stopped: its tables grew past the limit")),
+    }
+}
+
+/// The length of the longest end of a text that has at most `bytes` and starts at a character.
+fn tail(text: &str, bytes: usize) -> usize {
+    text.len() - text.ceil_char_boundary(text.len().saturating_sub(bytes))
+}
+
+impl WasiView for GuestState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl tool::sandbar::plugin::types::Host for GuestState {}
+
+impl tool::sandbar::plugin::log::Host for GuestState {
+    fn write(&mut self, level: tool::sandbar::plugin::log::Level, message: String) {
+        use tool::sandbar::plugin::log::Level;
+        let message = self.log.take(&message);
+        if message.is_empty() {
+            return;
+        }
+        let plugin = &*self.plugin;
+        match level {
+            Level::Debug => tracing::debug!(plugin, "{}", message.escape_debug()),
+            Level::Info => tracing::info!(plugin, "{}", message.escape_debug()),
+            Level::Warn => tracing::warn!(plugin, "{}", message.escape_debug()),
+            Level::Error => tracing::error!(plugin, "{}", message.escape_debug()),
+        }
+    }
+}
+
+impl tool::sandbar::plugin::progress::Host for GuestState {
+    fn report(&mut self, text: String) {
+        let text = self.progress.take(&text);
+        if let (Some(progress), false) = (&self.ports.progress, text.is_empty()) {
+            progress(text);
+        }
+    }
+}
+
+impl pattern::sandbar::plugin::history::Host for GuestState {
+    fn read(&mut self, id: String, offset: u64, length: u32) -> Option<String> {
+        let text = self.ports.history.as_ref()?(&id)?;
+        let start = text.ceil_char_boundary(usize::try_from(offset).unwrap_or(usize::MAX).min(text.len()));
+        let end = start.saturating_add(length.min(MAX_READ_BYTES) as usize).min(text.len());
+        Some(text[start..text.floor_char_boundary(end).max(start)].to_owned())
+    }
+}
+
+impl std::fmt::Debug for Guest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guest").field("plugin", &self.store.data().plugin).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,70 @@
+//! What all guests share, for the life of the process: engine, threads, places, memory.
+
+use std::sync::Arc;
+
+use sandbar_protocol::Result;
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+
+use crate::engine::{Allocation, Linkers, fingerprint, running_engine};
+use crate::error::internal;
+use crate::lane::Lane;
+use crate::memory::{GuestMemory, default_budget};
+use crate::slots::{Slot, Slots};
+use crate::ticker::Ticker;
+use crate::warm::Warm;
+
+pub(crate) struct Host {
+    pub(crate) engine: Engine,
+    pub(crate) allocation: Allocation,
+    pub(crate) fingerprint: String,
+    pub(crate) linkers: Linkers,
+    pub(crate) memory: Arc<GuestMemory>,
+    pub(crate) slots: Arc<Slots>,
+    /// First slices that may run at once on callers' runtimes.
+    pub(crate) slices: Arc<Semaphore>,
+    pub(crate) warm: Warm,
+    // Dropped before the ticker, whose threads its tasks use.
+    pub(crate) lane: Lane,
+    pub(crate) ticker: Arc<Ticker>,
+}
+
+impl Host {
+    pub(crate) fn start(max_instances: u32, memory_budget: Option<u64>) -> Result<Arc<Self>> {
+        let thread_failed = |source: std::io::Error| internal(format!("a thread can't be started: {source}"));
+        let (engine, allocation) = running_engine(max_instances)?;
+        let ticker = Arc::new(Ticker::start(&engine).map_err(thread_failed)?);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = cores.saturating_sub(1).max(1);
+        Ok(Arc::new(Self {
+            fingerprint: fingerprint(&engine),
+            linkers: Linkers::new(&engine)?,
+            allocation,
+            memory: Arc::new(GuestMemory::new(memory_budget.unwrap_or_else(default_budget))),
+            slots: Slots::new(max_instances as usize),
+            slices: Arc::new(Semaphore::new(share)),
+            warm: Warm::new((max_instances / 4).max(1) as usize),
+            lane: Lane::start(ticker.clone(), share).map_err(thread_failed)?,
+            ticker,
+            engine,
+        }))
+    }
+
+    /// A place for an instance: a free one, one that a warm instance gives up, or the next that comes free.
+    pub(crate) async fn slot(&self, session: &Arc<str>) -> Slot {
+        loop {
+            if let Some(slot) = self.slots.try_take() {
+                return slot;
+            }
+            if !self.warm.drop_oldest() {
+                return self.slots.take(session).await;
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("allocation", &self.allocation).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,342 @@
+//! The lane: niced threads for calls that overstayed, so that a loop costs the host's own work nothing.
+//!
+//! An executor of its own instead of another tokio runtime, because it must choose: the session with the least recent processor time
+//! goes first, and in it the call with the least. One slice is one epoch tick.
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::meter::Meter;
+use crate::ticker::Ticker;
+
+/// A session's use halves in this time: what it burnt long ago doesn't count against it.
+const HALF_LIFE: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    ready: Condvar,
+    ticker: Arc<Ticker>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    sessions: HashMap<Arc<str>, SessionUse>,
+    tasks: HashMap<u64, Arc<Task>>,
+    next_id: u64,
+    stop: bool,
+}
+
+#[derive(Debug)]
+struct SessionUse {
+    /// Nanoseconds, decayed up to `as_of`.
+    used: u64,
+    as_of: Instant,
+    /// (processor time of the call, id) of what can run.
+    runnable: BTreeSet<(u64, u64)>,
+    tasks: usize,
+}
+
+struct Task {
+    id: u64,
+    session: Arc<str>,
+    future: Mutex<Option<BoxFuture<'static, ()>>>,
+    state: Mutex<State>,
+    cpu: AtomicU64,
+    meter: Arc<Meter>,
+    /// The runtime of the caller: its timers and files go on.
+    runtime: Handle,
+    shared: std::sync::Weak<Shared>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Runnable,
+    Running,
+    /// Woken while it ran: to be queued again when the slice is over.
+    RunningWoken,
+    Over,
+}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task").field("id", &self.id).field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+/// Resolves to the call's result. Dropping it ends the call: its future never runs again.
+#[derive(Debug)]
+pub(crate) struct Moved<T> {
+    task: Arc<Task>,
+    result: oneshot::Receiver<T>,
+}
+
+impl Lane {
+    pub(crate) fn start(ticker: Arc<Ticker>, threads: usize) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared { queue: Mutex::default(), ready: Condvar::new(), ticker });
+        let threads = (0..threads)
+            .map(|n| {
+                let shared = shared.clone();
+                std::thread::Builder::new().name(format!("sandbar-lane-{n}")).spawn(move || run(&shared))
+            })
+            .collect::<std::io::Result<_>>()?;
+        Ok(Self { shared, threads })
+    }
+
+    /// Goes on with a call that overstayed. To be called on the caller's runtime.
+    pub(crate) fn take<T: Send + 'static>(
+        &self,
+        session: Arc<str>,
+        meter: Arc<Meter>,
+        future: BoxFuture<'static, T>,
+    ) -> Moved<T> {
+        let (sender, result) = oneshot::channel();
+        let future: BoxFuture<'static, ()> = Box::pin(async move {
+            // An error means that nobody waits any more.
+            let _ = sender.send(future.await);
+        });
+        let task = {
+            let mut queue = self.shared.lock();
+            queue.next_id += 1;
+            let task = Arc::new(Task {
+                id: queue.next_id,
+                session: session.clone(),
+                future: Mutex::new(Some(future)),
+                state: Mutex::new(State::Waiting),
+                cpu: AtomicU64::new(meter.cpu().as_nanos() as u64),
+                meter,
+                runtime: Handle::current(),
+                shared: Arc::downgrade(&self.shared),
+            });
+            queue.tasks.insert(task.id, task.clone());
+            queue.session(&session).tasks += 1;
+            task
+        };
+        task.clone().wake();
+        Moved { task, result }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.ready.notify_all();
+        for thread in self.threads.drain(..) {
+            // A slice ends within a tick; a panic in a guest's future was caught there.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<T> Future for Moved<T> {
+    /// None: the lane was shut down.
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.result).poll(context).map(Result::ok)
+    }
+}
+
+impl<T> Drop for Moved<T> {
+    fn drop(&mut self) {
+        self.task.meter.abandon();
+        let running = {
+            let mut state = self.task.lock_state();
+            let running = matches!(*state, State::Running | State::RunningWoken);
+            *state = State::Over;
+            running
+        };
+        if !running {
+            // Otherwise the lane's thread drops it when the slice is over, within a tick.
+            self.task.finish();
+        }
+    }
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let mut queue = shared.lock();
+        let mut state = self.lock_state();
+        match *state {
+            State::Waiting => {
+                *state = State::Runnable;
+                drop(state);
+                let key = (self.cpu.load(Ordering::Relaxed), self.id);
+                queue.session(&self.session).runnable.insert(key);
+                drop(queue);
+                shared.ready.notify_one();
+            }
+            State::Running => *state = State::RunningWoken,
+            State::Runnable | State::RunningWoken | State::Over => {}
+        }
+    }
+}
+
+impl Task {
+    fn lock_state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops the call, its store with it, and forgets the task.
+    fn finish(&self) {
+        *self.lock_state() = State::Over;
+        let future = self.future.lock().unwrap_or_else(PoisonError::into_inner).take();
+        {
+            let _runtime = self.runtime.enter();
+            // A store's destructor runs no guest code; a panic in it must not end the thread.
+            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(future)));
+        }
+        if let Some(shared) = self.shared.upgrade() {
+            shared.lock().forget(self);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next call to run; None at the end.
+    fn next(&self) -> Option<Arc<Task>> {
+        let mut queue = self.lock();
+        loop {
+            if queue.stop {
+                return None;
+            }
+            if let Some(task) = queue.least_used() {
+                return Some(task);
+            }
+            queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Queue {
+    fn session(&mut self, name: &Arc<str>) -> &mut SessionUse {
+        self.sessions.entry(name.clone()).or_insert_with(|| SessionUse {
+            used: 0,
+            as_of: Instant::now(),
+            runnable: BTreeSet::new(),
+            tasks: 0,
+        })
+    }
+
+    /// Sessions are at most as many as instances: a scan is cheaper than an order that every slice changes.
+    fn least_used(&mut self) -> Option<Arc<Task>> {
+        let now = Instant::now();
+        let session = self
+            .sessions
+            .values_mut()
+            .filter(|session| !session.runnable.is_empty())
+            .min_by_key(|session| session.decayed(now))?;
+        let (_, id) = session.runnable.pop_first()?;
+        self.tasks.get(&id).cloned()
+    }
+
+    fn charge(&mut self, session: &Arc<str>, slice: u64) {
+        let now = Instant::now();
+        let session = self.session(session);
+        session.used = session.decayed(now) + slice;
+        session.as_of = now;
+    }
+
+    fn forget(&mut self, task: &Task) {
+        if self.tasks.remove(&task.id).is_none() {
+            return;
+        }
+        let key = (task.cpu.load(Ordering::Relaxed), task.id);
+        if let Some(session) = self.sessions.get_mut(&task.session) {
+            session.runnable.remove(&key);
+            session.tasks -= 1;
+        }
+        let now = Instant::now();
+        self.sessions.retain(|_, session| session.tasks > 0 || session.decayed(now) > 1_000_000);
+    }
+}
+
+impl SessionUse {
+    fn decayed(&self, now: Instant) -> u64 {
+        let halves = now.saturating_duration_since(self.as_of).as_secs_f64() / HALF_LIFE.as_secs_f64();
+        (self.used as f64 * 0.5_f64.powf(halves)) as u64
+    }
+}
+
+fn run(shared: &Arc<Shared>) {
+    // Below the host's own threads, so that they run first when both want the processor. Without the right to it (never so far on
+    // Linux, where lowering needs none) the lane is only less polite.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, 10);
+    while let Some(task) = shared.next() {
+        slice(shared, &task);
+    }
+    // What is left will never run again: let go of the stores here.
+    let left: Vec<_> = shared.lock().tasks.values().cloned().collect();
+    for task in left {
+        task.finish();
+    }
+}
+
+fn slice(shared: &Shared, task: &Arc<Task>) {
+    {
+        let mut state = task.lock_state();
+        if *state != State::Runnable {
+            return;
+        }
+        *state = State::Running;
+    }
+    let ready = poll(shared, task);
+    let again = {
+        let mut queue = shared.lock();
+        let spent = task.meter.end_slice();
+        task.cpu.fetch_add(spent, Ordering::Relaxed);
+        queue.charge(&task.session, spent);
+        let mut state = task.lock_state();
+        if !ready && *state == State::RunningWoken {
+            *state = State::Runnable;
+            let key = (task.cpu.load(Ordering::Relaxed), task.id);
+            queue.session(&task.session).runnable.insert(key);
+            true
+        } else if !ready && *state == State::Running {
+            *state = State::Waiting;
+            true
+        } else {
+            false
+        }
+    };
+    if !again {
+        task.finish();
+    }
+}
+
+/// Whether the call is over.
+fn poll(shared: &Shared, task: &Arc<Task>) -> bool {
+    let waker = Waker::from(task.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut future = task.future.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(running) = future.as_mut() else { return true };
+    let _runtime = task.runtime.enter();
+    let _active = shared.ticker.enter();
+    task.meter.begin_slice();
+    // The runtime of the caller may be shutting down, which tokio's timers answer with a panic.
+    std::panic::catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(&mut context).is_ready())).unwrap_or(true)
+}

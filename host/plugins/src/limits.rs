@@ -1,0 +1,106 @@
+//! Every limit on a guest, each with the attack that it stops.
+
+use std::time::Duration;
+
+/// What one plugin's calls may use; the configuration sets it for all, a manifest may ask for less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuestLimits {
+    /// Sum over the linear memories of one instance, so that many small memories are no way around it.
+    pub memory_bytes: u64,
+    /// Time on a processor in one call: an endless loop.
+    pub cpu: Duration,
+    /// From start to end of one call, waiting included: a guest that sleeps for ever, or a host call that hangs.
+    pub wall: Duration,
+}
+
+impl Default for GuestLimits {
+    fn default() -> Self {
+        Self { memory_bytes: 64 << 20, cpu: Duration::from_secs(5), wall: Duration::from_secs(30) }
+    }
+}
+
+impl GuestLimits {
+    /// For `describe`, which has nothing to do but to hand over constants: a loop or a bomb there would delay every start.
+    pub(crate) const DESCRIBE: Self =
+        Self { memory_bytes: 64 << 20, cpu: Duration::from_millis(500), wall: Duration::from_secs(2) };
+
+    #[must_use]
+    pub fn tightened_by(self, other: Self) -> Self {
+        Self {
+            memory_bytes: self.memory_bytes.min(other.memory_bytes),
+            cpu: self.cpu.min(other.cpu),
+            wall: self.wall.min(other.wall),
+        }
+    }
+}
+
+/// A component file: larger ones are refused before anything reads them whole. A Python component has 18 MB.
+pub(crate) const MAX_COMPONENT_BYTES: u64 = 64 << 20;
+/// A manifest beside a component.
+pub(crate) const MAX_MANIFEST_BYTES: u64 = 64 << 10;
+
+/// Elements over all tables of an instance: a table bomb takes 8 bytes of the host's memory for each.
+pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
+/// The most that one linear memory can be configured to; the pooling allocator reserves address space for it, no memory.
+pub(crate) const MAX_MEMORY_BYTES: u64 = 4 << 30;
+pub(crate) const MAX_TABLES: u32 = 16;
+/// QuickJS components have three memories, componentize-py's one for each native module.
+pub(crate) const MAX_MEMORIES: u32 = 16;
+/// Core instances in one component; componentize-py's have about 30.
+pub(crate) const MAX_CORE_INSTANCES: u32 = 64;
+/// Deep recursion ends in a trap here; less than the fiber's stack, since host calls run on it too.
+pub(crate) const MAX_WASM_STACK: usize = 512 << 10;
+pub(crate) const ASYNC_STACK: usize = 2 << 20;
+/// Bytes that one host call or one result may move from guest to host: a guest can claim that its string has 2 GB.
+pub(crate) const MAX_TRANSFER_BYTES: usize = 8 << 20;
+/// Handles (files, streams, pollables) that a guest may hold: each is host memory.
+pub(crate) const MAX_HANDLES: usize = 1_000;
+/// Random bytes in one host call.
+pub(crate) const MAX_RANDOM_BYTES: u64 = 64 << 10;
+
+/// Kept of standard output and error each; the rest is counted and dropped.
+pub(crate) const MAX_STDIO_BYTES: usize = 16 << 10;
+/// Log and progress bytes of one call: a flood would fill the terminal, the journal's readers and the disk.
+pub(crate) const MAX_LOG_BYTES: usize = 64 << 10;
+pub(crate) const MAX_PROGRESS_BYTES: usize = 64 << 10;
+/// Log or progress calls of one call: an empty message costs the host as well.
+pub(crate) const MAX_SINK_CALLS: u32 = 10_000;
+/// What a tool returns for the model; more belongs into the workspace or must be paged.
+pub(crate) const MAX_OUTPUT_BYTES: usize = 1 << 20;
+/// Sum of the artifacts of one call.
+pub(crate) const MAX_ARTIFACT_BYTES: usize = 4 << 20;
+/// State that a pattern may keep between steps: it is journaled.
+pub(crate) const MAX_PATTERN_STATE_BYTES: usize = 64 << 10;
+/// Actions in one decision.
+pub(crate) const MAX_ACTIONS: usize = 64;
+/// One answer of `history.read`.
+pub(crate) const MAX_READ_BYTES: u32 = 64 << 10;
+
+/// Tools in one component, and their descriptions: all of them go to the model with every request.
+pub(crate) const MAX_TOOLS: usize = 128;
+pub(crate) const MAX_TOOL_NAME_BYTES: usize = 40;
+pub(crate) const MAX_DESCRIPTION_BYTES: usize = 4 << 10;
+/// A model's providers accept names up to this length.
+pub(crate) const MAX_MODEL_TOOL_NAME_BYTES: usize = 64;
+
+/// An epoch tick: the longest that a guest holds a host thread before the host is asked.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+/// After its limit, how long the outer timer leaves the callback to stop a guest with the better message.
+pub(crate) const WALL_GRACE: Duration = Duration::from_millis(10);
+/// A plugin that overstayed starts in the lane for this long.
+pub(crate) const OVERSTAY_MEMORY: Duration = Duration::from_secs(10);
+
+/// The compile worker. Wasmtime promises nothing about compile time: a 0.6 MB module was measured at 136 s and 2.9 GB.
+pub(crate) const COMPILE_WALL: Duration = Duration::from_secs(15);
+pub(crate) const COMPILE_CPU_SECONDS: u64 = 20;
+pub(crate) const COMPILE_ADDRESS_SPACE: u64 = 3 << 30;
+/// What the worker may answer: machine code is about 3 times the component.
+pub(crate) const MAX_CODE_BYTES: u64 = 512 << 20;
+pub(crate) const WORKER_HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// Checked before Cranelift sees a component.
+pub(crate) const MAX_FUNCTIONS: u32 = 100_000;
+pub(crate) const MAX_FUNCTION_BODY_BYTES: usize = 2 << 20;
+pub(crate) const MAX_FUNCTION_LOCALS: u32 = 10_000;
+pub(crate) const MAX_NESTING: u32 = 16;
+pub(crate) const MAX_IMPORTS: u32 = 2_000;

@@ -1,0 +1,107 @@
+//! What one call has used, asked at every epoch tick and by the outer timer.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use sandbar_protocol::{Error, ErrorKind};
+
+use crate::error::limit;
+use crate::limits::GuestLimits;
+
+/// Shared by the future of a call, its store's epoch callback, and the lane.
+///
+/// Ticks drift under load (measured: 1 ms ticks let a 50 ms budget overrun by 61), so the callback compares clocks.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    limits: GuestLimits,
+    started: Instant,
+    /// Processor time of the slices that are over, in nanoseconds.
+    used: AtomicU64,
+    /// The thread's processor time at the start of the current slice.
+    slice: AtomicU64,
+    overstayed: AtomicBool,
+    abandoned: AtomicBool,
+}
+
+impl Meter {
+    pub(crate) fn start(limits: GuestLimits) -> Self {
+        Self {
+            limits,
+            started: Instant::now(),
+            used: AtomicU64::new(0),
+            slice: AtomicU64::new(0),
+            overstayed: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn begin_slice(&self) {
+        self.slice.store(thread_cpu(), Ordering::Relaxed);
+    }
+
+    /// Gives the processor time of the slice.
+    pub(crate) fn end_slice(&self) -> u64 {
+        let slice = thread_cpu().saturating_sub(self.slice.load(Ordering::Relaxed));
+        self.used.fetch_add(slice, Ordering::Relaxed);
+        slice
+    }
+
+    pub(crate) fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.used.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn wall(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn limits(&self) -> GuestLimits {
+        self.limits
+    }
+
+    /// Called on the guest's thread in the middle of a slice: whether it must stop, and if not, that it had its slice.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.abandoned.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Cancelled, "cancelled", "the call was cancelled"));
+        }
+        let slice = thread_cpu().saturating_sub(self.slice.load(Ordering::Relaxed));
+        let cpu = Duration::from_nanos(self.used.load(Ordering::Relaxed) + slice);
+        if cpu >= self.limits.cpu {
+            return Err(self.cpu_exceeded());
+        }
+        if self.wall() >= self.limits.wall {
+            return Err(self.wall_exceeded());
+        }
+        self.overstayed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn has_overstayed(&self) -> bool {
+        self.overstayed.load(Ordering::Relaxed)
+    }
+
+    /// Nobody waits for the call any more.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    fn cpu_exceeded(&self) -> Error {
+        limit("cpu-limit", format!("stopped after {} of processor time", duration(self.limits.cpu)))
+            .with_hint("if the work is honest, raise `limits.cpu_ms` in sandbar.toml")
+    }
+
+    pub(crate) fn wall_exceeded(&self) -> Error {
+        limit("wall-limit", format!("stopped after {}", duration(self.limits.wall)))
+            .with_hint("if the wait is honest, raise `limits.wall_ms` in sandbar.toml")
+    }
+}
+
+fn duration(time: Duration) -> String {
+    if time < Duration::from_secs(10) { format!("{} ms", time.as_millis()) } else { format!("{} s", time.as_secs()) }
+}
+
+/// Processor time of this thread in nanoseconds: time for which another process had the processor isn't the guest's.
+fn thread_cpu() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}

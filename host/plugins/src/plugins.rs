@@ -1,0 +1,237 @@
+//! All plugins of a host: found, compiled, described, listed. A broken one never stops the others.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use sandbar_protocol::{Error, ErrorKind, Result};
+
+use crate::cache::{Cache, deserialize};
+use crate::describe::describe;
+use crate::digest::sha256;
+use crate::discover::{Bundled, Candidate, Content, Origin, discover};
+use crate::error::broken;
+use crate::facts::{Facts, Kind};
+use crate::host::Host;
+use crate::limits::{GuestLimits, MAX_MODEL_TOOL_NAME_BYTES};
+use crate::plugin::{Loaded, Plugin, Ready, Status};
+use crate::sandbox::{Sandbox, SandboxSpec};
+use crate::worker::CompileWorker;
+
+/// Settings of the plugin host.
+#[derive(Debug, Clone)]
+pub struct PluginsConfig {
+    pub directories: Vec<PathBuf>,
+    pub bundled: Vec<Bundled>,
+    /// For compiled code; made with mode 0700.
+    pub cache_directory: PathBuf,
+    /// The program that compiles; none takes the running one, which must call `worker_entry`.
+    pub worker: Option<PathBuf>,
+    pub limits: GuestLimits,
+    /// Instances at once.
+    pub max_instances: u32,
+    /// Sum of all guests' memories in bytes; none takes a quarter of the machine's.
+    pub guest_memory_bytes: Option<u64>,
+}
+
+/// What `Plugins::open` is doing, for whoever waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Preparation {
+    /// This many components must be compiled first.
+    Compiling { total: usize },
+    Compiled { name: String },
+}
+
+/// The plugins of a host.
+#[derive(Debug)]
+pub struct Plugins {
+    pub(crate) host: Arc<Host>,
+    pub(crate) cache: Cache,
+    pub(crate) limits: GuestLimits,
+    plugins: BTreeMap<String, Arc<Plugin>>,
+    /// Files that lost their name to another.
+    shadowed: Vec<Arc<Plugin>>,
+}
+
+impl Plugins {
+    /// Finds, compiles and describes. `progress` is called as components are compiled.
+    pub async fn open(config: PluginsConfig, progress: impl Fn(Preparation) + Send + Sync) -> Result<Arc<Self>> {
+        let host = Host::start(config.max_instances, config.guest_memory_bytes)?;
+        let cache = Cache::open(&config.cache_directory, &host.fingerprint)?;
+        let worker = CompileWorker::new(config.worker)?;
+        let mut memo = cache.read_memo();
+        let (candidates, twins) = by_name(discover(&config.directories, &config.bundled, &mut memo)?);
+        if memo.changed {
+            cache.write_memo(&memo)?;
+        }
+        let known: Vec<_> = candidates.into_iter().map(|candidate| (facts_of(&cache, &candidate), candidate)).collect();
+        let total = known.iter().filter(|(facts, candidate)| facts.is_none() && candidate.content.is_ok()).count();
+        if total > 0 {
+            progress(Preparation::Compiling { total });
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let plugins = futures::stream::iter(known)
+            .map(|(facts, candidate)| {
+                let (host, cache, worker, progress) = (&host, &cache, &worker, &progress);
+                async move {
+                    let compile = facts.is_none() && candidate.content.is_ok();
+                    let plugin = prepare(host, cache, worker, facts, candidate).await;
+                    if compile {
+                        progress(Preparation::Compiled { name: plugin.name.to_string() });
+                    }
+                    plugin
+                }
+            })
+            .buffered(cores)
+            .map(|plugin| (plugin.name.to_string(), Arc::new(plugin)))
+            .collect()
+            .await;
+        Ok(Arc::new(Self { host, cache, limits: config.limits, plugins, shadowed: twins }))
+    }
+
+    /// Every component that was found, by name; those without a usable name last.
+    pub fn list(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        self.plugins.values().chain(&self.shadowed)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Arc<Plugin>> {
+        self.plugins.get(name)
+    }
+
+    /// Names of the usable plugins of a kind.
+    pub fn names(&self, kind: Kind) -> Vec<String> {
+        let usable = |plugin: &&Arc<Plugin>| plugin.ready().is_ok_and(|ready| ready.kind == kind);
+        self.plugins.values().filter(usable).map(|plugin| plugin.name.to_string()).collect()
+    }
+
+    /// What a session's plugins run in.
+    pub fn sandbox(self: &Arc<Self>, spec: SandboxSpec) -> Sandbox {
+        Sandbox::new(self.clone(), spec)
+    }
+
+    /// Whether instances come from a pool; otherwise each takes longer to make.
+    pub fn is_pooling(&self) -> bool {
+        self.host.allocation == crate::engine::Allocation::Pooling
+    }
+
+    /// A usable plugin of a kind, or why there is none.
+    pub(crate) fn usable(&self, name: &str, kind: Kind) -> Result<(&Arc<Plugin>, &Ready)> {
+        let plugin = self.plugins.get(name).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "no-plugin", format!("there is no plugin `{name}`"))
+                .with_hint(format!("there are: {}", self.names(kind).join(", ")))
+        })?;
+        let ready = plugin.ready().map_err(|error| error.told(|message| format!("the plugin `{name}` can't be used: {message}")))?;
+        if ready.kind != kind {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "wrong-kind",
+                format!("the plugin `{name}` is a {}, wanted a {kind}", ready.kind),
+            ));
+        }
+        Ok((plugin, ready))
+    }
+}
+
+/// One candidate per name; the later ones are broken, so that nothing is shadowed silently.
+fn by_name(candidates: Vec<Candidate>) -> (Vec<Candidate>, Vec<Arc<Plugin>>) {
+    let mut first: BTreeMap<String, Candidate> = BTreeMap::new();
+    let mut twins = Vec::new();
+    for candidate in candidates {
+        let Some(holder) = first.get(&candidate.name) else {
+            first.insert(candidate.name.clone(), candidate);
+            continue;
+        };
+        let place = match &holder.origin {
+            Origin::File(path) => format!("`{}`", path.display()),
+            Origin::Bundled => "a bundled plugin".to_owned(),
+        };
+        let error = broken("name-taken", format!("its name is taken by {place}")).with_hint("rename one of the files");
+        twins.push(Arc::new(broken_plugin(candidate, error)));
+    }
+    (first.into_values().collect(), twins)
+}
+
+fn facts_of(cache: &Cache, candidate: &Candidate) -> Option<Facts> {
+    cache.facts(&candidate.content.as_ref().ok()?.digest)
+}
+
+fn broken_plugin(candidate: Candidate, error: Error) -> Plugin {
+    let (digest, bytes, manifest) = match candidate.content {
+        Ok(content) => (content.digest, content.bytes, content.manifest),
+        Err(_) => (String::new(), 0, None),
+    };
+    Plugin::new(&candidate.name, candidate.origin, digest, bytes, manifest, Status::Broken(error))
+}
+
+async fn prepare(
+    host: &Arc<Host>,
+    cache: &Cache,
+    worker: &CompileWorker,
+    facts: Option<Facts>,
+    candidate: Candidate,
+) -> Plugin {
+    let content = match &candidate.content {
+        Ok(content) => content,
+        Err(error) => {
+            let error = error.clone();
+            return broken_plugin(candidate, error);
+        }
+    };
+    let facts = match facts {
+        Some(facts) => Ok(facts),
+        None => compile(host, cache, worker, &candidate.name, content).await,
+    };
+    match facts.and_then(|facts| check(&candidate.name, content, facts)) {
+        Ok(facts) => Plugin::new(
+            &candidate.name,
+            candidate.origin,
+            content.digest.clone(),
+            content.bytes,
+            content.manifest.clone(),
+            Status::Ready(Ready::new(facts)),
+        ),
+        Err(error) => broken_plugin(candidate, error),
+    }
+}
+
+/// Compiles and describes. Facts are written last: an entry with facts is complete.
+async fn compile(
+    host: &Arc<Host>,
+    cache: &Cache,
+    worker: &CompileWorker,
+    name: &str,
+    content: &Content,
+) -> Result<Facts> {
+    let (shape, code) = worker.compile(&content.read()?).await?;
+    let kind = shape.kind().ok_or_else(|| broken("other-world", "it is no plugin"))?;
+    cache.put_code(&content.digest, &code)?;
+    let loaded = Arc::new(Loaded::new(host, &deserialize(&host.engine, &code)?, kind)?);
+    let mut facts = Facts { kind, shape, code_digest: sha256(&code), tools: Vec::new() };
+    if kind == Kind::Tool {
+        let status = Status::Ready(Ready::new(facts.clone()));
+        let plugin = Plugin::new(name, Origin::Bundled, content.digest.clone(), content.bytes, None, status);
+        facts.tools = describe(host, Arc::new(plugin), loaded).await?;
+    }
+    cache.put_facts(&content.digest, &facts)?;
+    Ok(facts)
+}
+
+/// What depends on the file's name and manifest, and so isn't cached.
+fn check(name: &str, content: &Content, facts: Facts) -> Result<Facts> {
+    if let Some(kind) = content.manifest.as_ref().and_then(|manifest| manifest.kind)
+        && kind != facts.kind
+    {
+        return Err(broken("bad-manifest", format!("its manifest says `{kind}`, its exports say `{}`", facts.kind))
+            .with_hint(format!("write `kind = \"{}\"`", facts.kind)));
+    }
+    let longest = facts.tools.iter().map(|tool| tool.name.len()).max().unwrap_or(0);
+    if name.len() + 2 + longest > MAX_MODEL_TOOL_NAME_BYTES {
+        return Err(broken(
+            "bad-name",
+            format!("with its tools' names, `{name}__…` is longer than {MAX_MODEL_TOOL_NAME_BYTES} characters"),
+        )
+        .with_hint("give the file a shorter name"));
+    }
+    Ok(facts)
+}

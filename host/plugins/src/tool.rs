@@ -1,0 +1,121 @@
+//! A tool of a plugin, as the agent loop calls it.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use sandbar_protocol::{
+    Artifact, Error, ErrorKind, Result, Schema, Tool, ToolInvocation, ToolOutput, ToolSpec,
+};
+
+use crate::bindings::tool::exports::sandbar::plugin::tool as wit;
+use crate::error::{broken, limit};
+use crate::guest::{Call, CallPorts};
+use crate::limits::{MAX_ARTIFACT_BYTES, MAX_OUTPUT_BYTES};
+use crate::plugins::Plugins;
+use crate::sandbox::Setup;
+use crate::warm::WarmKey;
+
+#[derive(Debug)]
+pub(crate) struct WasmTool {
+    pub(crate) spec: Arc<ToolSpec>,
+    pub(crate) schema: Schema,
+    /// The name that the component knows.
+    pub(crate) export: String,
+    pub(crate) config: Arc<str>,
+    pub(crate) setup: Setup,
+    pub(crate) plugins: Arc<Plugins>,
+    /// The session that keeps an instance between calls; none takes a fresh one for each.
+    pub(crate) warm: Option<Arc<str>>,
+}
+
+impl Tool for WasmTool {
+    fn spec(&self) -> &Arc<ToolSpec> {
+        &self.spec
+    }
+
+    fn input_schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn call(&self, invocation: ToolInvocation) -> BoxFuture<'static, Result<ToolOutput>> {
+        let ports = CallPorts { progress: Some(invocation.progress.clone()), history: None };
+        let setup = match self.setup.call(&self.plugins, ports) {
+            Ok(setup) => setup,
+            Err(error) => return futures::future::ready(Err(error)).boxed(),
+        };
+        let (plugins, name) = (self.plugins.clone(), self.spec.name.clone());
+        let key = self.warm.as_ref().map(|owner| WarmKey {
+            owner: owner.to_string(),
+            digest: self.setup.plugin.digest.clone(),
+            plugin: self.setup.plugin.name.to_string(),
+        });
+        let export = self.export.clone();
+        let context = wit::CallContext {
+            session: invocation.session.to_string(),
+            run: invocation.run.to_string(),
+            call: invocation.call_id,
+            config: self.config.to_string(),
+            annotations: Vec::new(),
+        };
+        async move {
+            let warm = key.as_ref().and_then(|key| plugins.host.warm.take(key));
+            let call = Call::Tool(Box::new(move |store, program| {
+                let input = invocation.input.to_string();
+                async move { program.sandbar_plugin_tool().call_call(store, &export, &input, &context).await }.boxed()
+            }));
+            let (result, guest) = setup.run(warm, call).await?;
+            if let Some(key) = key {
+                plugins.host.warm.put(key, guest);
+            }
+            match result {
+                Ok(output) => accept(&name, output),
+                Err(error) => Err(refusal(&name, error)),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Checks the size of what a tool returned.
+fn accept(name: &str, output: wit::ToolOutput) -> Result<ToolOutput> {
+    let texts = [Some(&output.text), output.structured.as_ref(), output.user_text.as_ref()];
+    let bytes: usize = texts.into_iter().flatten().map(String::len).sum();
+    if bytes > MAX_OUTPUT_BYTES {
+        return Err(limit(
+            "output-too-large",
+            format!("`{name}` returned {bytes} bytes, the limit is {MAX_OUTPUT_BYTES}"),
+        )
+        .with_hint("ask for less, or for a page"));
+    }
+    let artifact_bytes: usize = output.artifacts.iter().map(|artifact| artifact.content.len()).sum();
+    if artifact_bytes > MAX_ARTIFACT_BYTES {
+        return Err(limit(
+            "output-too-large",
+            format!("`{name}` returned artifacts of {artifact_bytes} bytes, the limit is {MAX_ARTIFACT_BYTES}"),
+        ));
+    }
+    let structured = output
+        .structured
+        .map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|error| broken("bad-output", format!("`{name}` returned structured content that is not JSON: {error}")))?;
+    let artifacts = output.artifacts.into_iter().map(|artifact| Artifact {
+        name: artifact.name,
+        media_type: artifact.media_type,
+        content: artifact.content,
+    });
+    Ok(ToolOutput { text: output.text, structured, user_text: output.user_text, artifacts: artifacts.collect() })
+}
+
+/// The tool's own error, cut to what a model and a journal can bear.
+fn refusal(name: &str, error: wit::Error) -> Error {
+    let cut = |text: &str| text[..text.floor_char_boundary(4_096)].to_owned();
+    let code: String = error.code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
+    let code = if code.is_empty() { "tool-failed".to_owned() } else { code };
+    let message = if error.message.is_empty() { format!("`{name}` failed") } else { cut(&error.message) };
+    let mut refusal = Error::new(ErrorKind::Plugin, code, message);
+    refusal.retryable = error.annotations.iter().any(|(key, value)| key == "retryable" && value == "true");
+    refusal.hint = error.hint.as_deref().map(cut);
+    refusal
+}

@@ -1,0 +1,62 @@
+//! Warm instances: a cache of stores between calls, bounded, any of which may be dropped between two calls.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use crate::guest::Guest;
+
+/// Whose instance: a session's (lifetime `session`) or a run's (a pattern), of one plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WarmKey {
+    pub(crate) owner: String,
+    pub(crate) digest: String,
+    /// Instances of different powers are never mixed.
+    pub(crate) plugin: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Warm {
+    capacity: usize,
+    /// Oldest first.
+    guests: Mutex<VecDeque<(WarmKey, Guest)>>,
+}
+
+impl Warm {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { capacity, guests: Mutex::default() }
+    }
+
+    /// Takes the instance out: while it runs, it isn't in the cache.
+    pub(crate) fn take(&self, key: &WarmKey) -> Option<Guest> {
+        let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = guests.iter().position(|(other, _)| other == key)?;
+        guests.remove(index).map(|(_, guest)| guest)
+    }
+
+    pub(crate) fn put(&self, key: WarmKey, guest: Guest) {
+        let dropped = {
+            let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+            guests.push_back((key, guest));
+            if guests.len() > self.capacity { guests.pop_front() } else { None }
+        };
+        // Outside the lock: freeing an instance takes a while.
+        drop(dropped);
+    }
+
+    /// Whether there was one.
+    pub(crate) fn drop_oldest(&self) -> bool {
+        let oldest = self.guests.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        oldest.is_some()
+    }
+
+    /// The owner has ended.
+    pub(crate) fn drop_owner(&self, owner: &str) {
+        let dropped: VecDeque<_> = {
+            let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+            let (gone, kept) = std::mem::take(&mut *guests).into_iter().partition(|(key, _)| key.owner == owner);
+            *guests = kept;
+            gone
+        };
+        drop(dropped);
+    }
+}

@@ -1,0 +1,28 @@
+//! The words that every crate shares: ids, messages, events, requests and results, errors, and the few traits between spokes.
+//!
+//! No I/O and no async runtime. `docs/ARCHITECTURE.md` says which crate does what with them.
+
+mod clock;
+mod error;
+mod event;
+mod ids;
+mod message;
+mod model;
+mod pattern;
+mod run;
+mod schema;
+mod tool;
+
+pub use clock::{Clock, SystemClock};
+pub use error::{Error, ErrorKind, Result};
+pub use event::{Delta, Event, EventBody, StreamItem, ToolOutcome};
+pub use ids::{RunId, SessionId, WorkspaceId};
+pub use message::{Message, Role, ToolCall};
+pub use model::{Model, ModelPart, ModelReply, ModelRequest, ModelStream};
+pub use pattern::{
+    Action, AskAction, Change, Decision, HEAD_BYTES, History, ModelAction, OwnCall, Pattern, ToolRequest, ToolsAction,
+    View, head,
+};
+pub use run::{Limits, RunRequest, RunResult, StopReason, Usage};
+pub use schema::{MAX_JSON_DEPTH, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, Schema};
+pub use tool::{Artifact, FileAccess, ProgressSink, Tool, ToolInvocation, ToolOutput, ToolSpec, ToolTraits};

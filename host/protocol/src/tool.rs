@@ -1,0 +1,129 @@
+//! The seam to tools.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Result, RunId, Schema, SessionId};
+
+/// What a tool says of itself, after the host's floor has been applied (a declaration can only tighten).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ToolTraits {
+    /// Changes nothing: may run beside others.
+    pub read_only: bool,
+    pub destructive: bool,
+    /// Twice is the same as once: no intent is awaited, and recovery may repeat it.
+    pub idempotent: bool,
+    /// Never beside another call in the same workspace.
+    pub exclusive: bool,
+    /// Resource key as a template over the input, such as `file:{/path}`.
+    pub resource: Option<String>,
+    pub timeout_ms: Option<u64>,
+}
+
+/// A tool as the model and the agent loop see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolSpec {
+    /// `<plugin>__<tool>`: 1 to 64 of `A-Z a-z 0-9 _ -`.
+    pub name: String,
+    pub description: String,
+    /// JSON Schema 2020-12.
+    pub input_schema: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Value>,
+    pub traits: ToolTraits,
+}
+
+/// What a plugin may do with the files of a workspace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileAccess {
+    #[default]
+    None,
+    ReadOnly,
+    ReadWrite,
+}
+
+/// One call of a tool. The input has been checked against the tool's schema.
+#[derive(Clone)]
+pub struct ToolInvocation {
+    pub session: SessionId,
+    pub run: RunId,
+    pub call_id: String,
+    pub input: Arc<Value>,
+    pub progress: ProgressSink,
+}
+
+/// Where a running call's partial output goes.
+pub type ProgressSink = Arc<dyn Fn(&str) + Send + Sync>;
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ToolOutput {
+    /// For the model.
+    pub text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub structured: Option<Value>,
+    /// For the person who watches, if it differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_text: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<Artifact>,
+}
+
+/// A result that is kept beside the conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    pub name: String,
+    pub media_type: String,
+    #[serde(with = "bytes_as_text")]
+    pub content: Vec<u8>,
+}
+
+/// A tool of one session. Its failure is data: the run goes on.
+pub trait Tool: Send + Sync {
+    fn spec(&self) -> &Arc<ToolSpec>;
+
+    /// What the input must fit, compiled once.
+    fn input_schema(&self) -> &Schema;
+
+    /// Dropping the future stops the call: the guest never runs again.
+    fn call(&self, invocation: ToolInvocation) -> BoxFuture<'static, Result<ToolOutput>>;
+}
+
+impl std::fmt::Debug for ToolInvocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ToolInvocation")
+            .field("call_id", &self.call_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// UTF-8 content stays readable in the journal; anything else is written as a list of bytes.
+mod bytes_as_text {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Content {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Content::Text(text.to_owned()),
+            Err(_) => Content::Bytes(bytes.to_vec()),
+        }
+        .serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        Ok(match Content::deserialize(deserializer)? {
+            Content::Text(text) => text.into_bytes(),
+            Content::Bytes(bytes) => bytes,
+        })
+    }
+}

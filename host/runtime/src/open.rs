@@ -1,0 +1,124 @@
+//! From a configuration to what a runtime works with: plugins, models, grants.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbar_llm::ScriptedModel;
+use sandbar_plugins::{Grant, GuestLimits, Mount, Plugins, PluginsConfig, Preparation, Workspace};
+use sandbar_protocol::{Clock, Error, ErrorKind, Model, Result, SystemClock};
+
+use crate::bundled::BUNDLED;
+use crate::config::Config;
+use crate::config::models::ModelConfig;
+
+/// What comes in from outside besides the configuration.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// Told while plugins are compiled.
+    pub progress: Option<Arc<dyn Fn(Preparation) + Send + Sync>>,
+    /// The program that compiles plugins; none takes the running one, which must call [`crate::worker_entry`] first.
+    pub worker: Option<PathBuf>,
+    pub clock: Arc<dyn Clock>,
+    /// Gives the random numbers of ids.
+    pub entropy: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// The size in bytes that the journal may grow to; none is what the disk holds.
+    pub max_journal_bytes: Option<u64>,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            progress: None,
+            worker: None,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(|| getrandom::u64().expect("the system has a source of random numbers")),
+            max_journal_bytes: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for OpenOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenOptions").field("worker", &self.worker).finish_non_exhaustive()
+    }
+}
+
+/// The plugins of a configuration, without a journal: what `plugins list` needs.
+pub async fn load_plugins(config: &Config, options: &OpenOptions) -> Result<Arc<Plugins>> {
+    let limits = config.guest_limits;
+    let settings = PluginsConfig {
+        directories: config.plugin_directories.clone(),
+        bundled: BUNDLED.to_vec(),
+        cache_directory: config.data_dir.join("cache").join("components"),
+        worker: options.worker.clone(),
+        limits: GuestLimits {
+            memory_bytes: limits.memory_bytes,
+            cpu: Duration::from_millis(limits.cpu_ms),
+            wall: Duration::from_millis(limits.wall_ms),
+        },
+        max_instances: config.max_instances,
+        guest_memory_bytes: config.guest_memory_bytes,
+    };
+    let progress = options.progress.clone();
+    Plugins::open(settings, move |preparation| {
+        if let Some(progress) = &progress {
+            progress(preparation);
+        }
+    })
+    .await
+}
+
+/// Refuses names in the configuration that no plugin has. A broken plugin has its name; using it says why it is broken.
+pub(crate) fn check_names(config: &Config, plugins: &Plugins) -> Result<()> {
+    let names: Vec<String> = plugins.list().map(|plugin| plugin.name.to_string()).collect();
+    match config.check_plugins(&names, &names).into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn models(config: &Config) -> Result<BTreeMap<String, Arc<dyn Model>>> {
+    config
+        .models
+        .iter()
+        .map(|(name, model)| {
+            let model: Arc<dyn Model> = match model {
+                ModelConfig::Scripted { script } => Arc::new(ScriptedModel::load(name.as_str(), script)?),
+            };
+            Ok((name.clone(), model))
+        })
+        .collect()
+}
+
+/// Opens every mount once: sessions share the handles.
+pub(crate) fn grants(config: &Config) -> Result<BTreeMap<String, Grant>> {
+    config
+        .grants
+        .iter()
+        .map(|(plugin, grant)| {
+            let mounts = grant.mounts.iter().map(|mount| {
+                Ok(Mount {
+                    name: mount.name.clone(),
+                    directory: Arc::new(Workspace::open(&mount.path)?),
+                    access: mount.access,
+                })
+            });
+            let mounts = mounts.collect::<Result<_>>()?;
+            Ok((plugin.clone(), Grant { files: grant.files, mounts, config: grant.config.clone() }))
+        })
+        .collect()
+}
+
+pub(crate) fn no_agent(name: &str, config: &Config) -> Error {
+    let names: Vec<&str> = config.agents.keys().map(String::as_str).collect();
+    let nearest = names.iter().max_by(|one, other| {
+        strsim::jaro_winkler(one, name).total_cmp(&strsim::jaro_winkler(other, name))
+    });
+    let error = Error::new(ErrorKind::NotFound, "no-agent", format!("there is no agent `{}`", name.escape_debug()));
+    match nearest {
+        Some(nearest) if strsim::jaro_winkler(nearest, name) > 0.7 => error.with_hint(format!("did you mean `{nearest}`?")),
+        _ => error.with_hint(format!("there are: {}", names.join(", "))),
+    }
+}

@@ -1,0 +1,208 @@
+//! The table of effects, derived from their intents and outcomes: what recovery asks first.
+
+use rusqlite::{Connection, Row, params};
+use sandbar_protocol::{Event, EventBody, Result, RunId, ToolOutcome};
+
+use crate::columns;
+use crate::error::Doing as _;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EffectKind {
+    Model,
+    Tool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EffectOutcome {
+    Finished,
+    /// A tool's error, which the model was told.
+    Failed,
+    /// A model call's attempt that gave no answer; another may follow.
+    Discarded,
+}
+
+/// An effect without its arguments and results, which are in its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectSummary {
+    pub id: String,
+    /// The effect that asked for it; none for the run itself.
+    pub parent: Option<String>,
+    pub ordinal: u32,
+    pub kind: EffectKind,
+    /// The model or the tool.
+    pub name: String,
+    pub idempotency_key: Option<String>,
+    pub argument_digest: Option<String>,
+    /// Whether recovery may repeat it.
+    pub idempotent: bool,
+    pub intent_sequence: u64,
+    /// None while it is not known how it ended.
+    pub outcome: Option<(EffectOutcome, u64)>,
+}
+
+struct Intent<'a> {
+    id: &'a str,
+    parent: Option<&'a str>,
+    ordinal: u32,
+    kind: EffectKind,
+    name: &'a str,
+    idempotency_key: Option<&'a str>,
+    argument_digest: Option<&'a str>,
+    idempotent: bool,
+}
+
+/// Writes what an event says of an effect, if it does.
+pub(crate) fn derive(connection: &Connection, event: &Event) -> Result<()> {
+    match &event.body {
+        EventBody::ModelStarted {
+            effect, ordinal, model, ..
+        } => {
+            let intent = Intent {
+                id: effect,
+                parent: None,
+                ordinal: *ordinal,
+                kind: EffectKind::Model,
+                name: model,
+                idempotency_key: None,
+                argument_digest: None,
+                // A model call may be issued again: the first recorded answer wins.
+                idempotent: true,
+            };
+            intend(connection, event, &intent)
+        }
+        EventBody::ToolStarted {
+            effect,
+            parent,
+            ordinal,
+            name,
+            argument_digest,
+            idempotency_key,
+            idempotent,
+            ..
+        } => {
+            let intent = Intent {
+                id: effect,
+                parent: parent.as_deref(),
+                ordinal: *ordinal,
+                kind: EffectKind::Tool,
+                name,
+                idempotency_key: Some(idempotency_key),
+                argument_digest: Some(argument_digest),
+                idempotent: *idempotent,
+            };
+            intend(connection, event, &intent)
+        }
+        EventBody::ModelFinished { effect, .. } => conclude(connection, event, effect, EffectOutcome::Finished),
+        EventBody::ModelDiscarded { effect, .. } => conclude(connection, event, effect, EffectOutcome::Discarded),
+        EventBody::ToolFinished { effect, outcome, .. } => {
+            let outcome = match outcome {
+                ToolOutcome::Output(_) => EffectOutcome::Finished,
+                ToolOutcome::Error(_) => EffectOutcome::Failed,
+            };
+            conclude(connection, event, effect, outcome)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// In the order of their intents.
+pub(crate) fn of_run(connection: &Connection, run: &RunId) -> Result<Vec<EffectSummary>> {
+    connection
+        .prepare_cached(
+            "SELECT id, parent, ordinal, kind, name, idempotency_key, argument_digest, idempotent, intent_sequence,
+            outcome, outcome_sequence FROM effects WHERE run = ? ORDER BY intent_sequence",
+        )
+        .and_then(|mut statement| statement.query_map([run.as_str()], summary)?.collect())
+        .doing("list the effects of a run")
+}
+
+fn intend(connection: &Connection, event: &Event, intent: &Intent<'_>) -> Result<()> {
+    // A further attempt moves the intent, but never voids an answer that was recorded.
+    connection
+        .prepare_cached(
+            "INSERT INTO effects (run, id, session, parent, ordinal, kind, name, idempotency_key, argument_digest,
+            idempotent, intent_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (run, id) DO UPDATE SET intent_sequence = excluded.intent_sequence, outcome = NULL,
+            outcome_sequence = NULL WHERE outcome IS NULL OR outcome = 'discarded'",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                event.run.as_str(),
+                intent.id,
+                event.session.as_str(),
+                intent.parent,
+                intent.ordinal,
+                intent.kind.as_str(),
+                intent.name,
+                intent.idempotency_key,
+                intent.argument_digest,
+                intent.idempotent,
+                event.sequence as i64,
+            ])
+        })
+        .doing("record an effect's intent")?;
+    Ok(())
+}
+
+fn conclude(connection: &Connection, event: &Event, effect: &str, outcome: EffectOutcome) -> Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE effects SET outcome = ?, outcome_sequence = ? WHERE run = ? AND id = ?
+            AND (outcome IS NULL OR outcome = 'discarded')",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                outcome.as_str(),
+                event.sequence as i64,
+                event.run.as_str(),
+                effect
+            ])
+        })
+        .doing("record an effect's outcome")?;
+    Ok(())
+}
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<EffectSummary> {
+    let outcome: Option<String> = row.get(9)?;
+    let outcome_sequence = columns::optional_number(row, 10)?;
+    Ok(EffectSummary {
+        id: row.get(0)?,
+        parent: row.get(1)?,
+        ordinal: row.get(2)?,
+        kind: match row.get::<_, String>(3)?.as_str() {
+            "model" => EffectKind::Model,
+            _ => EffectKind::Tool,
+        },
+        name: row.get(4)?,
+        idempotency_key: row.get(5)?,
+        argument_digest: row.get(6)?,
+        idempotent: row.get(7)?,
+        intent_sequence: columns::number(row, 8)?,
+        outcome: outcome.as_deref().and_then(EffectOutcome::parse).zip(outcome_sequence),
+    })
+}
+
+impl EffectKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Tool => "tool",
+        }
+    }
+}
+
+impl EffectOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Discarded => "discarded",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Finished, Self::Failed, Self::Discarded]
+            .into_iter()
+            .find(|outcome| outcome.as_str() == text)
+    }
+}

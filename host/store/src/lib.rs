@@ -1,0 +1,41 @@
+//! The journal: sessions, their events and what is derived from them, in one SQLite database per data directory.
+//!
+//! One thread writes, in groups; everybody else reads through connections of their own. This crate holds the only SQL of the
+//! project, one file per family of tables. It decides nothing about runs: the agent loop says what happened, and this writes
+//! it down, makes it last, and shows it to readers in that order.
+
+mod blobs;
+mod columns;
+mod effects;
+mod error;
+mod journal;
+mod leases;
+mod live;
+mod mailbox;
+mod migrate;
+mod open;
+mod process;
+mod queue;
+mod readers;
+mod runs;
+mod session_writer;
+mod sessions;
+mod store;
+mod subscription;
+#[cfg(test)]
+mod tests;
+mod workspaces;
+mod writer;
+
+pub use effects::{EffectKind, EffectOutcome, EffectSummary};
+pub use runs::RunSummary;
+pub use session_writer::SessionWriter;
+pub use sessions::{NewSession, SessionParent, SessionSummary};
+pub use store::{Store, StoreOptions};
+pub use subscription::Subscription;
+pub use workspaces::{NewWorkspace, Workspace, WorkspaceKind};
+
+/// Locks, also after another thread has panicked: every critical section of this crate leaves its data whole.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,184 @@
+//! What waits for the writer, in the order in which it was asked for, bounded in bytes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use sandbar_protocol::{Delta, Event, Result};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::error::writer_gone;
+use crate::journal::Body;
+use crate::live::Live;
+use crate::lock;
+use crate::sessions::NewSession;
+use crate::workspaces::NewWorkspace;
+
+/// The most that one transaction takes.
+pub(crate) const MAX_BATCH: usize = 512;
+
+/// How long the writer waits for company when nobody waits for it: a commit costs the same for one event as for many.
+const LINGER: Duration = Duration::from_millis(1);
+
+/// What may wait before `append` does. An event larger than that waits alone.
+const MAX_WAITING_BYTES: usize = 32 << 20;
+
+/// Counted for each item beside its bytes.
+const ITEM_BYTES: usize = 256;
+
+/// The unit in which waiting bytes are counted.
+const UNIT_BYTES: usize = 256;
+
+pub(crate) type Reply = oneshot::Sender<Result<()>>;
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    Workspace {
+        new: NewWorkspace,
+        now_ms: u64,
+        reply: Reply,
+    },
+    Session {
+        new: NewSession,
+        now_ms: u64,
+        reply: Reply,
+    },
+    /// Takes the lease of a session, which is made first if it is new.
+    Take {
+        live: Arc<Live>,
+        new: Option<Box<Beginning>>,
+        reply: Option<Reply>,
+    },
+    Append {
+        live: Arc<Live>,
+        event: Arc<Event>,
+        body: Body,
+        room: OwnedSemaphorePermit,
+    },
+    Preview {
+        live: Arc<Live>,
+        after: u64,
+        delta: Arc<Delta>,
+        room: OwnedSemaphorePermit,
+    },
+    Flush {
+        live: Arc<Live>,
+        reply: Reply,
+    },
+    Release {
+        live: Arc<Live>,
+    },
+}
+
+/// A new session, with a new workspace if it gets one of its own.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    pub(crate) session: NewSession,
+    pub(crate) workspace: Option<NewWorkspace>,
+    pub(crate) now_ms: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    room: Arc<Semaphore>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Command>,
+    /// Somebody waits for an answer: no lingering.
+    urgent: bool,
+    closed: bool,
+}
+
+impl Queue {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            room: Arc::new(Semaphore::new(MAX_WAITING_BYTES / UNIT_BYTES)),
+        }
+    }
+
+    /// Fails only when the writer has stopped; the command is dropped then, and with it its reply.
+    pub(crate) fn push(&self, command: Command) -> Result<()> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            drop(state);
+            return Err(writer_gone());
+        }
+        let urgent = command.is_awaited();
+        let wake = state.waiting.is_empty() || (urgent && !state.urgent) || state.waiting.len() + 1 >= MAX_BATCH;
+        state.urgent |= urgent;
+        state.waiting.push_back(command);
+        drop(state);
+        if wake {
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits until there is room for an item of that size.
+    pub(crate) async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
+        let room = Arc::clone(&self.room);
+        room.acquire_many_owned(units(bytes)).await.map_err(|_| writer_gone())
+    }
+
+    pub(crate) fn try_reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.room).try_acquire_many_owned(units(bytes)).ok()
+    }
+
+    /// What is there, once there is something; none when the queue is closed and empty.
+    pub(crate) fn take(&self) -> Option<Vec<Command>> {
+        let mut state = lock(&self.state);
+        while state.waiting.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        let lingering = |state: &mut State| !state.urgent && !state.closed && state.waiting.len() < MAX_BATCH;
+        (state, _) = self
+            .changed
+            .wait_timeout_while(state, LINGER, lingering)
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let count = state.waiting.len().min(MAX_BATCH);
+        let batch = state.waiting.drain(..count).collect();
+        // What is left has waited long enough.
+        state.urgent = !state.waiting.is_empty();
+        Some(batch)
+    }
+
+    /// Nothing more is taken in; what is there is still handed out.
+    pub(crate) fn close(&self) {
+        lock(&self.state).closed = true;
+        self.room.close();
+        self.changed.notify_all();
+    }
+
+    /// Drops what is there: nobody will hand it out any more.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        let dropped = std::mem::take(&mut lock(&self.state).waiting);
+        drop(dropped);
+    }
+}
+
+impl Command {
+    fn is_awaited(&self) -> bool {
+        match self {
+            Self::Workspace { .. } | Self::Session { .. } | Self::Flush { .. } => true,
+            Self::Take { reply, .. } => reply.is_some(),
+            Self::Append { .. } | Self::Preview { .. } | Self::Release { .. } => false,
+        }
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    ((bytes + ITEM_BYTES) / UNIT_BYTES).min(MAX_WAITING_BYTES / UNIT_BYTES) as u32
+}

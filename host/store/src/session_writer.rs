@@ -1,0 +1,111 @@
+//! The one writer of a session.
+
+use std::sync::Arc;
+
+use sandbar_protocol::{Delta, Event, EventBody, Result, RunId, SessionId};
+use tokio::sync::oneshot;
+
+use crate::error::writer_gone;
+use crate::journal::Body;
+use crate::live::Live;
+use crate::queue::Command;
+use crate::store::Store;
+use crate::subscription::Subscription;
+
+/// The right to write a session, held until it is dropped.
+///
+/// After a commit has failed it accepts nothing more, and every call returns that error; what was committed before is kept,
+/// and the session can be opened anew.
+#[derive(Debug)]
+pub struct SessionWriter {
+    store: Store,
+    live: Arc<Live>,
+}
+
+impl SessionWriter {
+    pub(crate) fn new(store: Store, live: Arc<Live>) -> Self {
+        Self { store, live }
+    }
+
+    pub fn session(&self) -> &SessionId {
+        &self.live.session
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The sequence of the last event that was appended, committed or not; 0 before the first.
+    pub fn head(&self) -> u64 {
+        self.live.accepted()
+    }
+
+    /// Accepts an event and returns its sequence. It is committed soon, in a group with others; `flush` waits for that.
+    ///
+    /// Waits only while a great deal is waiting for the disk. Events get their sequence in the order in which this returns.
+    pub async fn append(&self, run: &RunId, body: EventBody) -> Result<u64> {
+        let written = Body::new(&body)?;
+        let queue = self.store.queue();
+        let room = queue.reserve(written.bytes()).await?;
+        let at_ms = self.store.clock().now_ms();
+        self.live.accept(|sequence| {
+            let event = Event {
+                session: self.live.session.clone(),
+                sequence,
+                run: run.clone(),
+                at_ms,
+                body,
+            };
+            queue.push(Command::Append {
+                live: Arc::clone(&self.live),
+                event: Arc::new(event),
+                body: written,
+                room,
+            })
+        })
+    }
+
+    /// Shows a preview after what has been appended so far. It is never written, and lost where there is no room for it.
+    pub fn preview(&self, delta: Delta) {
+        let queue = self.store.queue();
+        let (Delta::Model { text, .. } | Delta::Tool { text, .. }) = &delta;
+        let bytes = text.len();
+        self.live.preview(delta, |after, delta| match queue.try_reserve(bytes) {
+            None => false,
+            Some(room) => queue
+                .push(Command::Preview {
+                    live: Arc::clone(&self.live),
+                    after,
+                    delta,
+                    room,
+                })
+                .is_ok(),
+        });
+    }
+
+    /// Waits until everything that was appended so far is committed.
+    pub async fn flush(&self) -> Result<()> {
+        if let Some(settled) = self.live.settled() {
+            return settled;
+        }
+        let (reply, answer) = oneshot::channel();
+        let live = Arc::clone(&self.live);
+        self.store.queue().push(Command::Flush { live, reply })?;
+        answer.await.unwrap_or_else(|_| Err(writer_gone()))
+    }
+
+    /// Reads along from the event after `after`; `head()` is from here on, 0 is from the start.
+    pub fn subscribe(&self, after: u64) -> Subscription {
+        self.store.subscription(&self.live.session, after, Some(&self.live))
+    }
+}
+
+impl Drop for SessionWriter {
+    fn drop(&mut self) {
+        self.live.release();
+        // With the writer gone there is no lease to release: its process is ending.
+        let _ = self.store.queue().push(Command::Release {
+            live: Arc::clone(&self.live),
+        });
+    }
+}
