@@ -31,10 +31,17 @@ const OUTER: [&str; 9] = [
     "CLIPPY_ARGS",
 ];
 
-#[expect(clippy::disallowed_methods, reason = "a build script is told what to do by its environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a build script is told what to do by its environment"
+)]
 fn main() {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR"));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("this crate is in host/").to_owned();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("this crate is in host/")
+        .to_owned();
     let guests = root.join("guest-plugins");
     for watched in ["Cargo.toml", "Cargo.lock", "sdk", "patterns", "tools", "demo"] {
         println!("cargo::rerun-if-changed={}", guests.join(watched).display());
@@ -44,15 +51,24 @@ fn main() {
     check_target(&rustc);
     let target = target_directory(&out);
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.current_dir(&guests).args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"]).arg(&target);
+    build
+        .current_dir(&guests)
+        .args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"])
+        .arg(&target);
     for variable in OUTER {
         build.env_remove(variable);
     }
     if !build.status().is_ok_and(|status| status.success()) {
-        fail("the bundled plugins in guest-plugins/ could not be built", "see the compiler's messages above");
+        fail(
+            "the bundled plugins in guest-plugins/ could not be built",
+            "see the compiler's messages above",
+        );
     }
     for (package, component, manifest) in PLUGINS {
-        copy(&target.join(TARGET).join("release").join(format!("{component}.wasm")), &out);
+        copy(
+            &target.join(TARGET).join("release").join(format!("{component}.wasm")),
+            &out,
+        );
         let from = guests.join(package).join(format!("{manifest}.toml"));
         std::fs::copy(&from, out.join(format!("{component}.toml"))).expect("every bundled plugin has a manifest");
     }
@@ -66,20 +82,31 @@ fn copy(from: &Path, out: &Path) {
 }
 
 fn check_target(rustc: &std::ffi::OsStr) {
-    let output = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
+    let output = Command::new(rustc)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output();
     let installed = output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir());
     if !installed {
-        fail(&format!("the Rust target {TARGET} is not installed"), &format!("rustup target add {TARGET}"));
+        fail(
+            &format!("the Rust target {TARGET} is not installed"),
+            &format!("rustup target add {TARGET}"),
+        );
     }
 }
 
 /// `<target>/guests`, found from `<target>/<profile>/build/<package>/out`.
 fn target_directory(out: &Path) -> PathBuf {
-    let profile = out.ancestors().find(|path| path.file_name().is_some_and(|name| name == "build"));
-    let target = profile.and_then(|build| build.parent()).and_then(Path::parent).unwrap_or(out);
+    let profile = out
+        .ancestors()
+        .find(|path| path.file_name().is_some_and(|name| name == "build"));
+    let target = profile
+        .and_then(|build| build.parent())
+        .and_then(Path::parent)
+        .unwrap_or(out);
     target.join("guests")
 }
 
+#[expect(clippy::print_stderr, reason = "Cargo shows what a failing build script says")]
 fn fail(what: &str, mend: &str) -> ! {
     eprintln!("error: {what}\nhint: {mend}");
     println!("cargo::error={what} (hint: {mend})");

@@ -56,11 +56,20 @@ impl Conversation {
                     self.push(thread, message.clone(), None);
                 }
             }
-            EventBody::ModelFinished { effect, thread, reply, .. } => {
-                self.call_ids.extend(reply.message.calls.iter().map(|call| call.id.clone()));
+            EventBody::ModelFinished {
+                effect, thread, reply, ..
+            } => {
+                self.call_ids
+                    .extend(reply.message.calls.iter().map(|call| call.id.clone()));
                 self.push(thread, reply.message.clone(), Some(effect.clone()));
             }
-            EventBody::ToolFinished { call_id, thread, name, outcome, .. } => {
+            EventBody::ToolFinished {
+                call_id,
+                thread,
+                name,
+                outcome,
+                ..
+            } => {
                 self.add_result(thread, call_id, name, outcome);
             }
             EventBody::ReplyDiscarded { id, .. } => self.discard(id),
@@ -84,14 +93,21 @@ impl Conversation {
 
     fn push(&mut self, thread: &str, message: Message, effect: Option<String>) {
         let thread = self.threads.entry(thread.to_owned()).or_default();
-        thread.entries.push(Entry { message: Arc::new(message), effect });
+        thread.entries.push(Entry {
+            message: Arc::new(message),
+            effect,
+        });
     }
 
     fn add_result(&mut self, thread: &str, call_id: &str, name: &str, outcome: &ToolOutcome) {
         let (text, failed) = outcome_text(outcome);
         if self.call_ids.contains(call_id) {
             let message = Arc::new(Message::tool_result(call_id, text, failed));
-            self.threads.entry(thread.to_owned()).or_default().results.insert(call_id.to_owned(), message);
+            self.threads
+                .entry(thread.to_owned())
+                .or_default()
+                .results
+                .insert(call_id.to_owned(), message);
         } else {
             // The pattern's own call: no provider accepts a result that its model did not ask for.
             let text = format!("result of `{name}`:\n{text}");
@@ -101,7 +117,11 @@ impl Conversation {
 
     fn discard(&mut self, id: &str) {
         for thread in self.threads.values_mut() {
-            if let Some(index) = thread.entries.iter().position(|entry| entry.effect.as_deref() == Some(id)) {
+            if let Some(index) = thread
+                .entries
+                .iter()
+                .position(|entry| entry.effect.as_deref() == Some(id))
+            {
                 let entry = thread.entries.remove(index);
                 for call in &entry.message.calls {
                     thread.results.remove(&call.id);
@@ -111,7 +131,9 @@ impl Conversation {
     }
 
     pub(crate) fn has_reply(&self, id: &str) -> bool {
-        self.threads.values().any(|thread| thread.entries.iter().any(|entry| entry.effect.as_deref() == Some(id)))
+        self.threads
+            .values()
+            .any(|thread| thread.entries.iter().any(|entry| entry.effect.as_deref() == Some(id)))
     }
 
     /// An id for a call that no other call of the session has.
@@ -128,14 +150,20 @@ impl Conversation {
 
     /// The messages of a thread as a provider accepts them: every call has its result, in the order of the calls.
     pub(crate) fn messages(&self, thread: &str) -> Vec<Arc<Message>> {
-        let Some(thread) = self.threads.get(thread) else { return Vec::new() };
+        let Some(thread) = self.threads.get(thread) else {
+            return Vec::new();
+        };
         let mut messages = Vec::with_capacity(thread.entries.len());
         for entry in &thread.entries {
             messages.push(entry.message.clone());
             for call in &entry.message.calls {
                 let result = thread.results.get(&call.id).cloned();
                 messages.push(result.unwrap_or_else(|| {
-                    Arc::new(Message::tool_result(call.id.as_str(), "this call was not carried out", true))
+                    Arc::new(Message::tool_result(
+                        call.id.as_str(),
+                        "this call was not carried out",
+                        true,
+                    ))
                 }));
             }
         }
@@ -144,8 +172,14 @@ impl Conversation {
 
     /// The text of the last answer in the main thread since the last user message.
     pub(crate) fn last_text(&self) -> String {
-        let Some(thread) = self.threads.get(MAIN) else { return String::new() };
-        let entry = thread.entries.iter().rev().find(|entry| entry.message.role == Role::Assistant || entry.effect.is_none());
+        let Some(thread) = self.threads.get(MAIN) else {
+            return String::new();
+        };
+        let entry = thread
+            .entries
+            .iter()
+            .rev()
+            .find(|entry| entry.message.role == Role::Assistant || entry.effect.is_none());
         entry
             .filter(|entry| entry.message.role == Role::Assistant)
             .map(|entry| entry.message.text.clone())
@@ -170,11 +204,27 @@ mod tests {
     fn reply(effect: &str, text: &str, calls: &[&str]) -> EventBody {
         let calls = calls
             .iter()
-            .map(|id| ToolCall { id: (*id).to_owned(), name: "t".to_owned(), arguments: String::new() })
+            .map(|id| ToolCall {
+                id: (*id).to_owned(),
+                name: "t".to_owned(),
+                arguments: String::new(),
+            })
             .collect();
-        let message = Message { calls, ..Message::new(Role::Assistant, text) };
-        let reply = ModelReply { message, finish_reason: "stop".to_owned(), usage: Usage::default() };
-        EventBody::ModelFinished { effect: effect.to_owned(), thread: MAIN.to_owned(), reply, ms: 0 }
+        let message = Message {
+            calls,
+            ..Message::new(Role::Assistant, text)
+        };
+        let reply = ModelReply {
+            message,
+            finish_reason: "stop".to_owned(),
+            usage: Usage::default(),
+        };
+        EventBody::ModelFinished {
+            effect: effect.to_owned(),
+            thread: MAIN.to_owned(),
+            reply,
+            ms: 0,
+        }
     }
 
     fn result(id: &str, outcome: ToolOutcome) -> EventBody {
@@ -192,20 +242,39 @@ mod tests {
         conversation
             .messages(MAIN)
             .iter()
-            .map(|message| format!("{:?} {} {}", message.role, message.call_id.as_deref().unwrap_or("-"), message.text))
+            .map(|message| {
+                format!(
+                    "{:?} {} {}",
+                    message.role,
+                    message.call_id.as_deref().unwrap_or("-"),
+                    message.text
+                )
+            })
             .collect()
     }
 
     #[test]
     fn results_are_sent_in_call_order_and_none_is_missing() {
         let mut conversation = Conversation::default();
-        let output = |text: &str| ToolOutcome::Output(ToolOutput { text: text.to_owned(), ..ToolOutput::default() });
-        let started = EventBody::RunStarted { agent: "a".to_owned(), message: "hi".to_owned(), workspace: None };
+        let output = |text: &str| {
+            ToolOutcome::Output(ToolOutput {
+                text: text.to_owned(),
+                ..ToolOutput::default()
+            })
+        };
+        let started = EventBody::RunStarted {
+            agent: "a".to_owned(),
+            message: "hi".to_owned(),
+            workspace: None,
+        };
         for (n, body) in [
             started,
             reply("e1", "", &["x", "y", "z"]),
             result("z", output("last")),
-            result("x", ToolOutcome::Error(Error::new(ErrorKind::Plugin, "boom", "it broke"))),
+            result(
+                "x",
+                ToolOutcome::Error(Error::new(ErrorKind::Plugin, "boom", "it broke")),
+            ),
             result("own-1", output("unasked")),
         ]
         .iter()

@@ -40,9 +40,17 @@ pub(crate) struct ToolEffect {
 /// What came of it; in the journal already.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
-    Replied { id: String, reply: ModelReply },
+    Replied {
+        id: String,
+        reply: ModelReply,
+    },
     ModelFailed(Error),
-    ToolEnded { call_id: String, name: String, text: Arc<str>, failed: bool },
+    ToolEnded {
+        call_id: String,
+        name: String,
+        text: Arc<str>,
+        failed: bool,
+    },
 }
 
 /// What the effects of one run share.
@@ -138,18 +146,29 @@ impl Effects {
 
     /// Whether the call may be made at all: the agent has the tool, and the arguments fit it.
     fn policy(&self, call: &ToolEffect) -> Result<Admitted> {
-        let tool = self.tools.iter().find(|tool| tool.spec().name == call.name).ok_or_else(|| {
-            let names: Vec<_> = self.tools.iter().map(|tool| tool.spec().name.as_str()).collect();
-            let shown: String = call.name.chars().take(80).flat_map(char::escape_debug).collect();
-            let error = Error::new(ErrorKind::NotFound, "unknown-tool", format!("there is no tool `{shown}`"));
-            if names.is_empty() {
-                error.with_hint("there are no tools: answer without one")
-            } else {
-                error.with_hint(format!("there are: {}", names.join(", ")))
-            }
-        })?;
+        let tool = self
+            .tools
+            .iter()
+            .find(|tool| tool.spec().name == call.name)
+            .ok_or_else(|| {
+                let names: Vec<_> = self.tools.iter().map(|tool| tool.spec().name.as_str()).collect();
+                let shown: String = call.name.chars().take(80).flat_map(char::escape_debug).collect();
+                let error = Error::new(
+                    ErrorKind::NotFound,
+                    "unknown-tool",
+                    format!("there is no tool `{shown}`"),
+                );
+                if names.is_empty() {
+                    error.with_hint("there are no tools: answer without one")
+                } else {
+                    error.with_hint(format!("there are: {}", names.join(", ")))
+                }
+            })?;
         let input = arguments::parse(&call.name, &call.arguments, tool.input_schema())?;
-        Ok(Admitted { tool: tool.clone(), input: Arc::new(input) })
+        Ok(Admitted {
+            tool: tool.clone(),
+            input: Arc::new(input),
+        })
     }
 
     fn budget(&self) -> Result<()> {
@@ -157,7 +176,11 @@ impl Effects {
             return Ok(());
         }
         let limit = self.spending.limits().tool_calls;
-        Err(Error::new(ErrorKind::Limit, "tool-call-limit", format!("the run's {limit} tool calls are used up")))
+        Err(Error::new(
+            ErrorKind::Limit,
+            "tool-call-limit",
+            format!("the run's {limit} tool calls are used up"),
+        ))
     }
 
     fn queue(&self, admitted: &Admitted) -> Option<Ticket> {
@@ -178,7 +201,13 @@ impl Effects {
         .await
     }
 
-    async fn intent_to_call(&self, id: &str, ordinal: u32, call: &ToolEffect, admitted: Option<&Admitted>) -> Result<()> {
+    async fn intent_to_call(
+        &self,
+        id: &str,
+        ordinal: u32,
+        call: &ToolEffect,
+        admitted: Option<&Admitted>,
+    ) -> Result<()> {
         // What is refused has no effect, so that it may be repeated.
         let idempotent = admitted.is_none_or(|admitted| admitted.tool.spec().traits.idempotent);
         self.note_open(id, Effect::Tool(call.clone()));
@@ -213,7 +242,10 @@ impl Effects {
                 ModelPart::Text(text) => {
                     bytes += text.len();
                     lock(&self.partial).push_str(&text);
-                    self.writer.preview(Delta::Model { effect: id.to_owned(), text });
+                    self.writer.preview(Delta::Model {
+                        effect: id.to_owned(),
+                        text,
+                    });
                 }
                 ModelPart::CallStarted { .. } => bytes += 1,
                 ModelPart::CallArguments { text, .. } => bytes += text.len(),
@@ -222,7 +254,11 @@ impl Effects {
                 return Err(Error::new(
                     ErrorKind::Model,
                     "reply-too-large",
-                    format!("the model `{}` wrote more than {} MiB", self.model.name(), MAX_REPLY_BYTES >> 20),
+                    format!(
+                        "the model `{}` wrote more than {} MiB",
+                        self.model.name(),
+                        MAX_REPLY_BYTES >> 20
+                    ),
                 ));
             }
         }
@@ -237,12 +273,23 @@ impl Effects {
     async fn request(&self, action: &ModelAction) -> ModelRequest {
         let parts = [Some(self.instructions.as_str()), action.instructions.as_deref()];
         let parts: Vec<&str> = parts.into_iter().flatten().filter(|text| !text.is_empty()).collect();
-        let offered = |name: &str| action.tools.as_ref().is_none_or(|names| names.iter().any(|other| other == name));
+        let offered = |name: &str| {
+            action
+                .tools
+                .as_ref()
+                .is_none_or(|names| names.iter().any(|other| other == name))
+        };
         ModelRequest {
             instructions: parts.join("\n\n"),
             thread: action.thread.clone(),
             messages: self.conversation.lock().await.messages(&action.thread),
-            tools: self.tools.iter().map(|tool| tool.spec()).filter(|spec| offered(&spec.name)).cloned().collect(),
+            tools: self
+                .tools
+                .iter()
+                .map(|tool| tool.spec())
+                .filter(|spec| offered(&spec.name))
+                .cloned()
+                .collect(),
             schema: action.schema.clone(),
         }
     }
@@ -266,22 +313,46 @@ impl Effects {
     }
 
     fn progress(&self, id: &str) -> ProgressSink {
-        let (writer, effect) = (self.writer.clone(), id.to_owned());
-        Arc::new(move |text| writer.preview(Delta::Tool { effect: effect.clone(), text: text.to_owned() }))
+        // Weak: a guest that is being torn down must not keep the session from its next run.
+        let (writer, effect) = (Arc::downgrade(&self.writer), id.to_owned());
+        Arc::new(move |text| {
+            if let Some(writer) = writer.upgrade() {
+                writer.preview(Delta::Tool {
+                    effect: effect.clone(),
+                    text: text.to_owned(),
+                });
+            }
+        })
     }
 
-    async fn outcome_of_model(&self, id: String, thread: &str, executed: Result<ModelReply>, ms: u64) -> Result<Outcome> {
+    async fn outcome_of_model(
+        &self,
+        id: String,
+        thread: &str,
+        executed: Result<ModelReply>,
+        ms: u64,
+    ) -> Result<Outcome> {
         let mut reply = match executed {
             Ok(reply) => reply,
             Err(error) => {
-                self.record(EventBody::ModelDiscarded { effect: id.clone(), error: error.clone(), ms }).await?;
+                self.record(EventBody::ModelDiscarded {
+                    effect: id.clone(),
+                    error: error.clone(),
+                    ms,
+                })
+                .await?;
                 self.close(&id);
                 return Ok(Outcome::ModelFailed(error));
             }
         };
         self.spending.add_model_call(reply.usage);
         self.name_calls(&mut reply).await;
-        let finished = EventBody::ModelFinished { effect: id.clone(), thread: thread.to_owned(), reply: reply.clone(), ms };
+        let finished = EventBody::ModelFinished {
+            effect: id.clone(),
+            thread: thread.to_owned(),
+            reply: reply.clone(),
+            ms,
+        };
         self.record(finished).await?;
         self.close(&id);
         lock(&self.partial).clear();
@@ -323,7 +394,12 @@ impl Effects {
         self.close(&id);
         let text: Arc<str> = text.into();
         self.keep_text(&call.call_id, text.clone());
-        Ok(Outcome::ToolEnded { call_id: call.call_id, name: call.name, text, failed })
+        Ok(Outcome::ToolEnded {
+            call_id: call.call_id,
+            name: call.name,
+            text,
+            failed,
+        })
     }
 
     /// Appends to the journal and to the conversation.
@@ -340,7 +416,11 @@ impl Effects {
         for (effect, Open { effect: what, started }) in open {
             let ms = millis(started.elapsed());
             let body = match what {
-                Effect::Model(_) => EventBody::ModelDiscarded { effect, error: why.clone(), ms },
+                Effect::Model(_) => EventBody::ModelDiscarded {
+                    effect,
+                    error: why.clone(),
+                    ms,
+                },
                 Effect::Tool(call) => EventBody::ToolFinished {
                     effect,
                     call_id: call.call_id,
@@ -365,7 +445,13 @@ impl Effects {
     }
 
     fn note_open(&self, id: &str, effect: Effect) {
-        lock(&self.open).insert(id.to_owned(), Open { effect, started: Instant::now() });
+        lock(&self.open).insert(
+            id.to_owned(),
+            Open {
+                effect,
+                started: Instant::now(),
+            },
+        );
     }
 
     fn close(&self, id: &str) {

@@ -42,18 +42,32 @@ impl ResourceLocks {
         } else {
             (None, None)
         };
-        entries.push(Entry { ticket: number, access, waiting });
-        Ticket { locks: self.clone(), workspace: workspace.clone(), number, granted }
+        entries.push(Entry {
+            ticket: number,
+            access,
+            waiting,
+        });
+        Ticket {
+            locks: self.clone(),
+            workspace: workspace.clone(),
+            number,
+            granted,
+        }
     }
 
     fn release(&self, workspace: &WorkspaceId, ticket: u64) {
         let mut locks = self.lock();
-        let Some(entries) = locks.get_mut(workspace) else { return };
+        let Some(entries) = locks.get_mut(workspace) else {
+            return;
+        };
         entries.retain(|entry| entry.ticket != ticket);
         for index in 0..entries.len() {
             let (before, rest) = entries.split_at_mut(index);
             let entry = &mut rest[0];
-            if before.iter().any(|earlier| earlier.access.conflicts_with(&entry.access)) {
+            if before
+                .iter()
+                .any(|earlier| earlier.access.conflicts_with(&entry.access))
+            {
                 continue;
             }
             if let Some(waiting) = entry.waiting.take() {
@@ -100,13 +114,25 @@ mod tests {
         let locks = ResourceLocks::default();
         let workspace = WorkspaceId::parse("w").unwrap();
         let queue = |read_only, path: &str| {
-            let traits = ToolTraits { read_only, resource: Some("file:{/path}".to_owned()), ..ToolTraits::default() };
+            let traits = ToolTraits {
+                read_only,
+                resource: Some("file:{/path}".to_owned()),
+                ..ToolTraits::default()
+            };
             locks.queue(&workspace, Access::of(&traits, &json!({ "path": path })))
         };
-        let mut tickets =
-            [queue(true, "a"), queue(true, "a"), queue(false, "a"), queue(true, "a"), queue(false, "b")];
+        let mut tickets = [
+            queue(true, "a"),
+            queue(true, "a"),
+            queue(false, "a"),
+            queue(true, "a"),
+            queue(false, "b"),
+        ];
         let granted = |tickets: &mut [Ticket]| -> Vec<bool> {
-            tickets.iter_mut().map(|ticket| ticket.granted.as_mut().is_none_or(|g| g.try_recv().is_ok())).collect()
+            tickets
+                .iter_mut()
+                .map(|ticket| ticket.granted.as_mut().is_none_or(|g| g.try_recv().is_ok()))
+                .collect()
         };
         assert_eq!(granted(&mut tickets), [true, true, false, false, true]);
         let [first, second, mut third, mut fourth, _fifth] = tickets;

@@ -22,9 +22,18 @@ impl Access {
     /// A reader without a key shares the whole workspace; a writer without one has it for itself.
     pub(crate) fn of(traits: &ToolTraits, input: &Value) -> Self {
         if traits.exclusive {
-            return Self { key: None, shared: false };
+            return Self {
+                key: None,
+                shared: false,
+            };
         }
-        Self { key: traits.resource.as_deref().and_then(|template| Key::from_template(template, input)), shared: traits.read_only }
+        Self {
+            key: traits
+                .resource
+                .as_deref()
+                .and_then(|template| Key::from_template(template, input)),
+            shared: traits.read_only,
+        }
     }
 
     pub(crate) fn conflicts_with(&self, other: &Self) -> bool {
@@ -55,7 +64,10 @@ impl Key {
             rest = after;
         }
         path.push_str(rest);
-        Some(Self { kind: kind.to_owned(), parts: normal(&path) })
+        Some(Self {
+            kind: kind.to_owned(),
+            parts: normal(&path),
+        })
     }
 
     /// The same, or one under the other.
@@ -87,7 +99,11 @@ mod tests {
     use super::*;
 
     fn access(read_only: bool, path: &str) -> Access {
-        let traits = ToolTraits { read_only, resource: Some("file:{/path}".to_owned()), ..ToolTraits::default() };
+        let traits = ToolTraits {
+            read_only,
+            resource: Some("file:{/path}".to_owned()),
+            ..ToolTraits::default()
+        };
         Access::of(&traits, &json!({ "path": path }))
     }
 
@@ -109,7 +125,10 @@ mod tests {
         }
         let keyless = Access::of(&ToolTraits::default(), &json!({}));
         assert!(keyless.conflicts_with(&access(true, "a")));
-        let other_kind = ToolTraits { resource: Some("row:{/n}".to_owned()), ..ToolTraits::default() };
+        let other_kind = ToolTraits {
+            resource: Some("row:{/n}".to_owned()),
+            ..ToolTraits::default()
+        };
         assert!(!Access::of(&other_kind, &json!({ "n": 7 })).conflicts_with(&access(false, "7")));
     }
 }

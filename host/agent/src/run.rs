@@ -55,13 +55,27 @@ struct Ended {
 
 impl Ended {
     fn because(stop_reason: StopReason, error: Error) -> Self {
-        Self { stop_reason, finish_reason: None, text: None, error: Some(error) }
+        Self {
+            stop_reason,
+            finish_reason: None,
+            text: None,
+            error: Some(error),
+        }
     }
 }
 
 /// Runs to the end and journals it. The conversation comes back where it is known to agree with the journal.
 pub async fn run(input: RunInput) -> (RunResult, Option<Conversation>) {
-    let RunInput { writer, conversation, run, message, agent, workspace, locks, cancel } = input;
+    let RunInput {
+        writer,
+        conversation,
+        run,
+        message,
+        agent,
+        workspace,
+        locks,
+        cancel,
+    } = input;
     let effects = Effects::new(
         writer,
         run,
@@ -73,8 +87,19 @@ pub async fn run(input: RunInput) -> (RunResult, Option<Conversation>) {
         Spending::start(agent.limits),
         conversation,
     );
-    let mut looping = Loop { effects: &effects, pattern: agent.pattern, steps: 0, changes: Vec::new(), calls: Vec::new(), artifact_bytes: 0 };
-    let started = EventBody::RunStarted { agent: agent.name, message: message.clone(), workspace };
+    let mut looping = Loop {
+        effects: &effects,
+        pattern: agent.pattern,
+        steps: 0,
+        changes: Vec::new(),
+        calls: Vec::new(),
+        artifact_bytes: 0,
+    };
+    let started = EventBody::RunStarted {
+        agent: agent.name,
+        message: message.clone(),
+        workspace,
+    };
     let wall = Duration::from_millis(agent.limits.wall_ms);
     let ended = tokio::select! {
         // Cancelling wins over work that is ready, and a limit over both, so that neither can be outrun.
@@ -140,7 +165,10 @@ async fn finish(effects: Effects, ended: Ended, steps: u32) -> (RunResult, Optio
         result.error = Some(error);
     }
     // A loop that was cut off may have appended an event that the conversation hasn't seen.
-    let whole = !matches!(result.stop_reason, StopReason::Timeout | StopReason::Cancelled | StopReason::HostFailed);
+    let whole = !matches!(
+        result.stop_reason,
+        StopReason::Timeout | StopReason::Cancelled | StopReason::HostFailed
+    );
     let conversation = effects.conversation.into_inner();
     (result, whole.then_some(conversation))
 }
@@ -169,7 +197,11 @@ impl Loop<'_> {
         self.effects.record(started).await?;
         let text: Arc<str> = message.into();
         self.effects.keep_text("request", text.clone());
-        self.changes.push(Change::Note { id: "request".to_owned(), kind: "request".to_owned(), text });
+        self.changes.push(Change::Note {
+            id: "request".to_owned(),
+            kind: "request".to_owned(),
+            text,
+        });
         let mut state: Arc<[u8]> = Arc::default();
         let limits = self.effects.spending.limits();
         while self.steps < limits.steps {
@@ -187,8 +219,15 @@ impl Loop<'_> {
                 return Ok(ended);
             }
         }
-        let error = Error::new(ErrorKind::Limit, "max-steps", format!("the run's {} steps are used up", limits.steps));
-        Ok(Ended::because(StopReason::MaxSteps, error.with_hint("raise `steps` in the agent's limits")))
+        let error = Error::new(
+            ErrorKind::Limit,
+            "max-steps",
+            format!("the run's {} steps are used up", limits.steps),
+        );
+        Ok(Ended::because(
+            StopReason::MaxSteps,
+            error.with_hint("raise `steps` in the agent's limits"),
+        ))
     }
 
     fn view(&mut self, state: Arc<[u8]>) -> View {
@@ -196,7 +235,11 @@ impl Loop<'_> {
         let limits = spending.limits();
         let texts = self.effects.texts.clone();
         let history: History = Arc::new(move |id| {
-            texts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(id).cloned()
+            texts
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .get(id)
+                .cloned()
         });
         View {
             session: self.effects.session.clone(),
@@ -214,7 +257,13 @@ impl Loop<'_> {
 
     async fn carry_out(&mut self, decision: Decision, state: Option<Vec<u8>>) -> Result<Option<Ended>> {
         let actions = decision.actions.clone();
-        self.effects.record(EventBody::StepDecided { step: self.steps, actions: decision.actions, state }).await?;
+        self.effects
+            .record(EventBody::StepDecided {
+                step: self.steps,
+                actions: decision.actions,
+                state,
+            })
+            .await?;
         for action in actions {
             let ended = match action {
                 Action::Model(model) => self.ask_model(model).await?,
@@ -273,8 +322,19 @@ impl Loop<'_> {
                 .try_collect()
                 .await?;
         for outcome in outcomes {
-            if let Outcome::ToolEnded { call_id, name, text, failed } = outcome {
-                self.changes.push(Change::ToolResult { id: call_id, name, failed, text });
+            if let Outcome::ToolEnded {
+                call_id,
+                name,
+                text,
+                failed,
+            } = outcome
+            {
+                self.changes.push(Change::ToolResult {
+                    id: call_id,
+                    name,
+                    failed,
+                    text,
+                });
             }
         }
         if asked <= left {
@@ -283,9 +343,15 @@ impl Loop<'_> {
         let error = Error::new(
             ErrorKind::Limit,
             "max-tool-calls",
-            format!("the run's {limit} tool calls are used up, {} more were asked for", asked - left),
+            format!(
+                "the run's {limit} tool calls are used up, {} more were asked for",
+                asked - left
+            ),
         );
-        Ok(Some(Ended::because(StopReason::MaxToolCalls, error.with_hint("raise `tool_calls` in the agent's limits"))))
+        Ok(Some(Ended::because(
+            StopReason::MaxToolCalls,
+            error.with_hint("raise `tool_calls` in the agent's limits"),
+        )))
     }
 
     /// The calls behind the pattern's words.
@@ -324,7 +390,10 @@ impl Loop<'_> {
             let error = Error::new(
                 ErrorKind::Limit,
                 "artifacts-too-large",
-                format!("the pattern's artifacts have more than {} MiB", MAX_ARTIFACT_BYTES >> 20),
+                format!(
+                    "the pattern's artifacts have more than {} MiB",
+                    MAX_ARTIFACT_BYTES >> 20
+                ),
             );
             return Ok(Some(Ended::because(StopReason::PatternFailed, error)));
         }
@@ -334,7 +403,11 @@ impl Loop<'_> {
 
     async fn discard(&mut self, id: String, reason: String) -> Result<Option<Ended>> {
         if !self.effects.conversation.lock().await.has_reply(&id) {
-            let error = Error::new(ErrorKind::Plugin, "bad-decision", format!("the pattern discarded {id:?}, which is no reply"));
+            let error = Error::new(
+                ErrorKind::Plugin,
+                "bad-decision",
+                format!("the pattern discarded {id:?}, which is no reply"),
+            );
             return Ok(Some(Ended::because(StopReason::PatternFailed, error)));
         }
         self.effects.record(EventBody::ReplyDiscarded { id, reason }).await?;
@@ -344,7 +417,11 @@ impl Loop<'_> {
     async fn unsupported(&mut self, action: &str) -> Result<Option<Ended>> {
         let id = format!("unsupported-{}", self.steps);
         let message = format!("the action `{action}` is not supported by this version");
-        self.changes.push(Change::Note { id: id.clone(), kind: "unsupported".to_owned(), text: message.as_str().into() });
+        self.changes.push(Change::Note {
+            id: id.clone(),
+            kind: "unsupported".to_owned(),
+            text: message.as_str().into(),
+        });
         self.effects.keep_text(&id, message.as_str().into());
         self.effects.record(EventBody::Unsupported { id, message }).await?;
         Ok(None)
@@ -353,12 +430,16 @@ impl Loop<'_> {
 
 impl std::fmt::Debug for RunAgent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunAgent").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("RunAgent")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Debug for RunInput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunInput").field("run", &self.run).finish_non_exhaustive()
+        f.debug_struct("RunInput")
+            .field("run", &self.run)
+            .finish_non_exhaustive()
     }
 }

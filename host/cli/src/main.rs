@@ -1,1 +1,35 @@
-fn main() {}
+//! The program `sandbar`: flags in, text out. What it does is done by the runtime; this is the only crate that prints.
+
+mod cli;
+mod commands;
+mod exit;
+mod failure;
+mod lines;
+mod options;
+mod progress;
+mod sanitise;
+mod style;
+mod table;
+mod terminal;
+mod transcript;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    // A compile worker is this same program, started again: it must not see our flags.
+    sandbar::worker_entry();
+    let cli = cli::Cli::parse();
+    let terminal = terminal::Terminal::new(&cli.options);
+    terminal.start_logging(cli.options.verbose);
+    let exit = match commands::run(cli.command, &cli.options, &terminal) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            terminal.errors(&failure.0);
+            failure.exit()
+        }
+    };
+    terminal.finish(exit).into()
+}

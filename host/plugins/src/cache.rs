@@ -25,7 +25,10 @@ impl Cache {
             .mode(0o700)
             .create(directory)
             .map_err(|source| storage("create", directory, source))?;
-        Ok(Self { directory: directory.to_owned(), fingerprint: fingerprint.to_owned() })
+        Ok(Self {
+            directory: directory.to_owned(),
+            fingerprint: fingerprint.to_owned(),
+        })
     }
 
     /// What is known of a component, if it was compiled for this engine. A damaged entry counts as none.
@@ -59,8 +62,11 @@ impl Cache {
         let code = std::fs::read(&path).map_err(|source| storage("read", &path, source))?;
         if sha256(&code) != facts.code_digest {
             self.forget(digest);
-            return Err(broken("damaged-cache", format!("its compiled code in `{}` was damaged", path.display()))
-                .with_hint("start again: it will be compiled anew"));
+            return Err(broken(
+                "damaged-cache",
+                format!("its compiled code in `{}` was damaged", path.display()),
+            )
+            .with_hint("start again: it will be compiled anew"));
         }
         deserialize(engine, &code)
     }
@@ -76,7 +82,8 @@ impl Cache {
     }
 
     fn path(&self, digest: &str, extension: &str) -> PathBuf {
-        self.directory.join(format!("{digest}-{}.{extension}", self.fingerprint))
+        self.directory
+            .join(format!("{digest}-{}.{extension}", self.fingerprint))
     }
 
     /// All or nothing, also when two processes write the same entry or the power fails.
@@ -91,12 +98,18 @@ impl Cache {
 }
 
 /// Code that our own worker produced for this engine, with the digest that the facts name.
-#[expect(unsafe_code, reason = "wasmtime can't verify machine code; the caller has checked that it is what the worker wrote")]
+#[expect(
+    unsafe_code,
+    reason = "wasmtime can't verify machine code; the caller has checked that it is what the worker wrote"
+)]
 pub(crate) fn deserialize(engine: &Engine, code: &[u8]) -> Result<Component> {
     // SAFETY: `deserialize` requires bytes that `precompile_component` produced. They come from the compile worker through the cache
     // directory (mode 0700), and their SHA-256 was compared with the one that was recorded then.
     unsafe { Component::deserialize(engine, code) }.map_err(|error| {
-        broken("damaged-cache", format!("its compiled code can't be loaded: {}", chain(&error)))
-            .with_hint("remove the cache directory that `sandbar doctor` names")
+        broken(
+            "damaged-cache",
+            format!("its compiled code can't be loaded: {}", chain(&error)),
+        )
+        .with_hint("remove the cache directory that `sandbar doctor` names")
     })
 }

@@ -47,17 +47,26 @@ impl<T: Send + 'static> GuestCall<T> {
     ) -> Self {
         let deadline = Box::pin(sleep(meter.limits().wall + WALL_GRACE));
         let place = if start_in_lane {
-            Place::Lane(host.lane.take(session.clone(), meter.clone(), future))
+            Place::Lane(host.lane.take(&session, meter.clone(), future))
         } else {
             Place::Here(future)
         };
-        Self { host, session, meter, place, deadline, waiting_for_slice: None }
+        Self {
+            host,
+            session,
+            meter,
+            place,
+            deadline,
+            waiting_for_slice: None,
+        }
     }
 
     /// One slice on the caller's thread. Only a few run at once, so that the host's other tasks keep a processor.
     fn poll_here(&mut self, context: &mut Context<'_>) -> Poll<Result<T>> {
         let _permit = ready!(self.poll_slice(context));
-        let Place::Here(future) = &mut self.place else { unreachable!("only called in that place") };
+        let Place::Here(future) = &mut self.place else {
+            unreachable!("only called in that place")
+        };
         let active = self.host.ticker.enter();
         self.meter.begin_slice();
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
@@ -97,7 +106,7 @@ impl<T: Send + 'static> Future for GuestCall<T> {
                         && this.meter.has_overstayed()
                         && let Place::Here(future) = std::mem::replace(&mut this.place, Place::Over)
                     {
-                        this.place = Place::Lane(this.host.lane.take(this.session.clone(), this.meter.clone(), future));
+                        this.place = Place::Lane(this.host.lane.take(&this.session, this.meter.clone(), future));
                         continue;
                     }
                     polled
@@ -131,6 +140,8 @@ fn ready_or_pending<T>(moved: Pin<&mut Moved<T>>, context: &mut Context<'_>) -> 
 
 impl<T> std::fmt::Debug for GuestCall<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GuestCall").field("session", &self.session).finish_non_exhaustive()
+        f.debug_struct("GuestCall")
+            .field("session", &self.session)
+            .finish_non_exhaustive()
     }
 }

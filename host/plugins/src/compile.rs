@@ -16,7 +16,12 @@ pub(crate) fn compile(bytes: &[u8]) -> Result<(Shape, Vec<u8>)> {
     if shape.kind().is_none() {
         let exports = match shape.exports.as_slice() {
             [] => "nothing".to_owned(),
-            names => names.iter().take(5).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+            names => names
+                .iter()
+                .take(5)
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", "),
         };
         return Err(broken(
             "other-world",
@@ -24,8 +29,8 @@ pub(crate) fn compile(bytes: &[u8]) -> Result<(Shape, Vec<u8>)> {
         )
         .with_hint("build it for the world `tool-plugin` or `pattern-plugin` of `wit/`"));
     }
-    let engine = compiling_engine()
-        .map_err(|error| internal(format!("the compiler can't be started: {}", chain(&error))))?;
+    let engine =
+        compiling_engine().map_err(|error| internal(format!("the compiler can't be started: {}", chain(&error))))?;
     let code = engine.precompile_component(bytes).map_err(|error| {
         broken("invalid-component", format!("it is not valid: {}", chain(&error)))
             .with_hint("build it again; `wasm-tools validate` says more")
@@ -53,9 +58,16 @@ fn check_header(bytes: &[u8]) -> Result<()> {
         ));
     }
     let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let found = if bytes.is_empty() { "is empty".to_owned() } else { format!("starts with {}", start.join(" ")) };
-    Err(broken("not-wasm", format!("it is not WebAssembly: it {found}, not with 00 61 73 6d"))
-        .with_hint("copy the component again, or take it out of the directory"))
+    let found = if bytes.is_empty() {
+        "is empty".to_owned()
+    } else {
+        format!("starts with {}", start.join(" "))
+    };
+    Err(broken(
+        "not-wasm",
+        format!("it is not WebAssembly: it {found}, not with 00 61 73 6d"),
+    )
+    .with_hint("copy the component again, or take it out of the directory"))
 }
 
 #[derive(Default)]
@@ -74,7 +86,9 @@ impl Look {
                 self.depth += 1;
                 // The outermost level is the component itself.
                 if self.depth > MAX_NESTING {
-                    return Err(bomb(format!("components in it are nested more than {MAX_NESTING} deep")));
+                    return Err(bomb(&format!(
+                        "components in it are nested more than {MAX_NESTING} deep"
+                    )));
                 }
                 debug_assert!(self.depth > 1 || *encoding == Encoding::Component);
             }
@@ -84,20 +98,24 @@ impl Look {
                 self.count_imports(section.count())?;
                 if self.depth == 1 {
                     for import in section.clone() {
-                        self.shape.imports.push(import.map_err(|error| invalid(&error))?.name.name.to_owned());
+                        self.shape
+                            .imports
+                            .push(import.map_err(|error| invalid(&error))?.name.name.to_owned());
                     }
                 }
             }
             Payload::ComponentExportSection(section) if self.depth == 1 => {
                 self.count_imports(section.count())?;
                 for export in section.clone() {
-                    self.shape.exports.push(export.map_err(|error| invalid(&error))?.name.name.to_owned());
+                    self.shape
+                        .exports
+                        .push(export.map_err(|error| invalid(&error))?.name.name.to_owned());
                 }
             }
             Payload::FunctionSection(section) => {
                 self.functions = self.functions.saturating_add(section.count());
                 if self.functions > MAX_FUNCTIONS {
-                    return Err(bomb(format!("it has more than {MAX_FUNCTIONS} functions")));
+                    return Err(bomb(&format!("it has more than {MAX_FUNCTIONS} functions")));
                 }
             }
             Payload::CodeSectionEntry(body) => check_body(body)?,
@@ -109,7 +127,7 @@ impl Look {
     fn count_imports(&mut self, count: u32) -> Result<()> {
         self.imports = self.imports.saturating_add(count);
         if self.imports > MAX_IMPORTS {
-            return Err(bomb(format!("it has more than {MAX_IMPORTS} imports and exports")));
+            return Err(bomb(&format!("it has more than {MAX_IMPORTS} imports and exports")));
         }
         Ok(())
     }
@@ -118,14 +136,18 @@ impl Look {
 fn check_body(body: &wasmparser::FunctionBody<'_>) -> Result<()> {
     let bytes = body.range().len();
     if bytes > MAX_FUNCTION_BODY_BYTES {
-        return Err(bomb(format!("a function in it has {bytes} bytes, the limit is {MAX_FUNCTION_BODY_BYTES}")));
+        return Err(bomb(&format!(
+            "a function in it has {bytes} bytes, the limit is {MAX_FUNCTION_BODY_BYTES}"
+        )));
     }
     let mut locals: u32 = 0;
     for group in body.get_locals_reader().map_err(|error| invalid(&error))? {
         locals = locals.saturating_add(group.map_err(|error| invalid(&error))?.0);
     }
     if locals > MAX_FUNCTION_LOCALS {
-        return Err(bomb(format!("a function in it has {locals} local variables, the limit is {MAX_FUNCTION_LOCALS}")));
+        return Err(bomb(&format!(
+            "a function in it has {locals} local variables, the limit is {MAX_FUNCTION_LOCALS}"
+        )));
     }
     Ok(())
 }
@@ -135,7 +157,7 @@ fn invalid(error: &wasmparser::BinaryReaderError) -> Error {
         .with_hint("copy or build it again; `wasm-tools validate` says more")
 }
 
-fn bomb(what: String) -> Error {
+fn bomb(what: &str) -> Error {
     broken("compile-refused", format!("it would take too long to compile: {what}"))
         .with_hint("split it into smaller plugins, or build it optimised for size")
 }

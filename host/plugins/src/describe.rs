@@ -27,13 +27,19 @@ pub(crate) async fn describe(host: &Arc<Host>, plugin: Arc<Plugin>, loaded: Arc<
     let call = Call::Tool(Box::new(|store, program| {
         Box::pin(async move { program.sandbar_plugin_tool().call_describe(store).await })
     }));
-    let (specs, _guest) = setup.run(None, call).await.map_err(|error| error.told(|message| format!("in `describe`: {message}")))?;
+    let (specs, _guest) = setup
+        .run(None, call)
+        .await
+        .map_err(|error| error.told(|message| format!("in `describe`: {message}")))?;
     check(specs)
 }
 
 fn check(specs: Vec<wit::ToolSpec>) -> Result<Vec<ToolSpec>> {
     if specs.len() > MAX_TOOLS {
-        return Err(bad(format!("it describes {} tools, the limit is {MAX_TOOLS}", specs.len())));
+        return Err(bad(format!(
+            "it describes {} tools, the limit is {MAX_TOOLS}",
+            specs.len()
+        )));
     }
     if specs.is_empty() {
         return Err(bad("it describes no tool".to_owned()));
@@ -71,9 +77,16 @@ fn check_spec(spec: wit::ToolSpec) -> Result<ToolSpec> {
     }
     Ok(ToolSpec {
         traits: traits(&name, spec.annotations)?,
-        description: spec.description.chars().filter(|c| !c.is_control() || *c == '\n').collect(),
+        description: spec
+            .description
+            .chars()
+            .filter(|c| !c.is_control() || *c == '\n')
+            .collect(),
         input_schema,
-        output_schema: spec.output_schema.map(|text| schema(&name, "output", &text)).transpose()?,
+        output_schema: spec
+            .output_schema
+            .map(|text| schema(&name, "output", &text))
+            .transpose()?,
         name,
     })
 }
@@ -81,7 +94,11 @@ fn check_spec(spec: wit::ToolSpec) -> Result<ToolSpec> {
 fn schema(tool: &str, which: &str, text: &str) -> Result<Value> {
     let explain = |why: String| bad(format!("the {which} schema of `{tool}`: {why}"));
     if text.len() > sandbar_protocol::MAX_SCHEMA_BYTES {
-        return Err(explain(format!("{} bytes, the limit is {}", text.len(), sandbar_protocol::MAX_SCHEMA_BYTES)));
+        return Err(explain(format!(
+            "{} bytes, the limit is {}",
+            text.len(),
+            sandbar_protocol::MAX_SCHEMA_BYTES
+        )));
     }
     let schema: Value = serde_json::from_str(text).map_err(|error| explain(format!("not JSON: {error}")))?;
     if !schema.is_object() {
@@ -97,7 +114,12 @@ fn schema(tool: &str, which: &str, text: &str) -> Result<Value> {
 fn traits(tool: &str, annotations: Vec<(String, String)>) -> Result<ToolTraits> {
     let mut traits = ToolTraits::default();
     for (key, value) in annotations {
-        let wrong = |wanted: &str| bad(format!("`{tool}` says `{key}` = `{}`, wanted {wanted}", value.escape_debug()));
+        let wrong = |wanted: &str| {
+            bad(format!(
+                "`{tool}` says `{key}` = `{}`, wanted {wanted}",
+                value.escape_debug()
+            ))
+        };
         let flag = || value.parse::<bool>().map_err(|_| wrong("`true` or `false`"));
         match key.as_str() {
             "read-only" => traits.read_only = flag()?,

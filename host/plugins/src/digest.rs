@@ -43,7 +43,10 @@ impl DigestMemo {
     }
 
     pub(crate) fn put(&mut self, path: &Path, metadata: &Metadata, digest: &str) {
-        let remembered = Remembered { identity: identity(metadata), digest: digest.to_owned() };
+        let remembered = Remembered {
+            identity: identity(metadata),
+            digest: digest.to_owned(),
+        };
         self.files.insert(path.to_owned(), remembered);
         self.changed = true;
     }

@@ -55,8 +55,10 @@ impl Content {
             Source::File(path) => {
                 let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
                 if sha256(&bytes) != self.digest {
-                    return Err(broken("changed", format!("`{}` changed while it was read", path.display()))
-                        .with_hint("start again when it is written"));
+                    return Err(
+                        broken("changed", format!("`{}` changed while it was read", path.display()))
+                            .with_hint("start again when it is written"),
+                    );
                 }
                 Ok(bytes)
             }
@@ -83,7 +85,10 @@ fn wasm_files(directory: &Path) -> Result<Vec<PathBuf>> {
             "no-plugin-directory",
             format!("the plugin directory `{}` can't be read: {source}", directory.display()),
         )
-        .with_hint(format!("create it (mkdir -p {}), or take it out of `plugins.directories`", directory.display()))
+        .with_hint(format!(
+            "create it (mkdir -p {}), or take it out of `plugins.directories`",
+            directory.display()
+        ))
         .with_source(source)
     };
     let mut paths = Vec::new();
@@ -114,7 +119,11 @@ fn read(path: &Path, memo: &mut DigestMemo) -> Result<Content> {
     if metadata.len() > MAX_COMPONENT_BYTES {
         return Err(broken(
             "too-large",
-            format!("it has {} MiB, the limit is {} MiB", metadata.len() >> 20, MAX_COMPONENT_BYTES >> 20),
+            format!(
+                "it has {} MiB, the limit is {} MiB",
+                metadata.len() >> 20,
+                MAX_COMPONENT_BYTES >> 20
+            ),
         )
         .with_hint("strip debug information, or build it optimised for size"));
     }
@@ -127,7 +136,12 @@ fn read(path: &Path, memo: &mut DigestMemo) -> Result<Content> {
             digest
         }
     };
-    Ok(Content { digest, bytes: metadata.len(), manifest, source: Source::File(path.to_owned()) })
+    Ok(Content {
+        digest,
+        bytes: metadata.len(),
+        manifest,
+        source: Source::File(path.to_owned()),
+    })
 }
 
 fn from_bundle(bundled: &Bundled) -> Candidate {
@@ -137,7 +151,11 @@ fn from_bundle(bundled: &Bundled) -> Candidate {
         manifest: Some(manifest),
         source: Source::Memory(bundled.component),
     });
-    Candidate { name: bundled.name.to_owned(), origin: Origin::Bundled, content }
+    Candidate {
+        name: bundled.name.to_owned(),
+        origin: Origin::Bundled,
+        content,
+    }
 }
 
 /// A plugin's name is part of its tools' names, which models' providers restrict.

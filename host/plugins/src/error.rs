@@ -13,8 +13,12 @@ pub(crate) fn limit(code: &str, message: impl Into<String>) -> Error {
 
 /// The host's own files failed.
 pub(crate) fn storage(what: &str, path: &std::path::Path, source: std::io::Error) -> Error {
-    Error::new(ErrorKind::Storage, "file-failed", format!("can't {what} `{}`: {source}", path.display()))
-        .with_source(source)
+    Error::new(
+        ErrorKind::Storage,
+        "file-failed",
+        format!("can't {what} `{}`: {source}", path.display()),
+    )
+    .with_source(source)
 }
 
 pub(crate) fn internal(message: impl Into<String>) -> Error {

@@ -28,13 +28,21 @@ pub(crate) fn effective_files(manifest: Option<&Manifest>, granted: FileAccess) 
 /// The access that a call of one tool gets. A tool that declares itself read-only is held to it: its instance can't write. That is not
 /// possible for an instance that other tools of the session share.
 pub(crate) fn call_files(effective: FileAccess, lifetime: Lifetime, declared: &ToolTraits) -> FileAccess {
-    if declared.read_only && lifetime == Lifetime::Call { effective.min(FileAccess::ReadOnly) } else { effective }
+    if declared.read_only && lifetime == Lifetime::Call {
+        effective.min(FileAccess::ReadOnly)
+    } else {
+        effective
+    }
 }
 
 /// The floor under what a tool says of itself: with a write access in its hands it is no reader, whatever it declares.
 pub(crate) fn floor(declared: ToolTraits, access: FileAccess) -> ToolTraits {
     let read_only = declared.read_only && access < FileAccess::ReadWrite;
-    ToolTraits { read_only, idempotent: declared.idempotent || read_only, ..declared }
+    ToolTraits {
+        read_only,
+        idempotent: declared.idempotent || read_only,
+        ..declared
+    }
 }
 
 #[cfg(test)]
@@ -46,8 +54,8 @@ mod tests {
     #[test]
     fn effective_is_requested_and_granted() {
         for requested in [Nothing, ReadOnly, ReadWrite] {
-            let manifest =
-                Manifest { requests: crate::manifest::Requests { files: requested }, ..Manifest::default() };
+            let mut manifest = Manifest::default();
+            manifest.requests.files = requested;
             for granted in [Nothing, ReadOnly, ReadWrite] {
                 let effective = effective_files(Some(&manifest), granted);
                 assert!(effective <= requested && effective <= granted);
@@ -58,10 +66,16 @@ mod tests {
 
     #[test]
     fn declarations_only_tighten() {
-        let reader = ToolTraits { read_only: true, ..ToolTraits::default() };
+        let reader = ToolTraits {
+            read_only: true,
+            ..ToolTraits::default()
+        };
         let check = |lifetime, granted, expected_access, expected_read_only| {
             let access = call_files(granted, lifetime, &reader);
-            assert_eq!((access, floor(reader.clone(), access).read_only), (expected_access, expected_read_only));
+            assert_eq!(
+                (access, floor(reader.clone(), access).read_only),
+                (expected_access, expected_read_only)
+            );
         };
         check(Lifetime::Call, ReadWrite, ReadOnly, true);
         check(Lifetime::Call, ReadOnly, ReadOnly, true);

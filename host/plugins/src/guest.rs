@@ -19,7 +19,7 @@ use crate::limits::{
     MAX_TRANSFER_BYTES,
 };
 use crate::memory::{Refusal, StoreLimiter};
-use crate::meter::Meter;
+use crate::meter::{Meter, Slice};
 use crate::output::OutputBuffer;
 use crate::plugin::{Loaded, Plugin, Program};
 use crate::seeded::Seed;
@@ -66,12 +66,20 @@ struct Bucket {
 
 impl Bucket {
     fn new(bytes: usize) -> Self {
-        Self { bytes, calls: MAX_SINK_CALLS, dropped: 0 }
+        Self {
+            bytes,
+            calls: MAX_SINK_CALLS,
+            dropped: 0,
+        }
     }
 
     /// The part of the text that still fits.
     fn take<'a>(&mut self, text: &'a str) -> &'a str {
-        let fits = if self.calls == 0 { 0 } else { text.floor_char_boundary(self.bytes) };
+        let fits = if self.calls == 0 {
+            0
+        } else {
+            text.floor_char_boundary(self.bytes)
+        };
         self.calls = self.calls.saturating_sub(1);
         self.bytes -= fits;
         self.dropped += (text.len() - fits) as u64;
@@ -122,15 +130,21 @@ impl Guest {
         store.set_hostcall_fuel(MAX_TRANSFER_BYTES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|context| {
-            context.data().meter.check()?;
-            Ok(UpdateDeadline::Yield(1))
+            Ok(match context.data().meter.check()? {
+                Slice::Going => UpdateDeadline::Continue(1),
+                Slice::Over => UpdateDeadline::Yield(1),
+            })
         });
         let instance = match &loaded.program {
             Program::Tool(program) => program.instantiate_async(&mut store).await.map(Instance::Tool),
             Program::Pattern(program) => program.instantiate_async(&mut store).await.map(Instance::Pattern),
         };
         match instance {
-            Ok(program) => Ok(Self { store, program, _slot: slot }),
+            Ok(program) => Ok(Self {
+                store,
+                program,
+                _slot: slot,
+            }),
             Err(error) => Err(store.data().explain(&error)),
         }
     }
@@ -173,12 +187,14 @@ impl Guest {
     }
 }
 
-/// What to call; boxed, since the future borrows the store.
+/// A call of an export of `P`; boxed, since its future borrows the store.
+type Export<P, R> =
+    Box<dyn for<'a> FnOnce(&'a mut Store<GuestState>, &'a P) -> BoxFuture<'a, wasmtime::Result<R>> + Send>;
+
+/// What to call.
 pub(crate) enum Call<R> {
-    Tool(Box<dyn for<'a> FnOnce(&'a mut Store<GuestState>, &'a ToolPlugin) -> BoxFuture<'a, wasmtime::Result<R>> + Send>),
-    Pattern(
-        Box<dyn for<'a> FnOnce(&'a mut Store<GuestState>, &'a PatternPlugin) -> BoxFuture<'a, wasmtime::Result<R>> + Send>,
-    ),
+    Tool(Export<ToolPlugin, R>),
+    Pattern(Export<PatternPlugin, R>),
 }
 
 /// Everything about one call but the call itself.
@@ -207,7 +223,15 @@ impl CallSetup {
             let mut guest = match (warm, slot) {
                 (Some(guest), _) => guest,
                 (None, Some(slot)) => {
-                    Guest::start(&self.host, &self.plugin, &self.loaded, &self.powers, slot, guest_meter.clone()).await?
+                    Guest::start(
+                        &self.host,
+                        &self.plugin,
+                        &self.loaded,
+                        &self.powers,
+                        slot,
+                        guest_meter.clone(),
+                    )
+                    .await?
                 }
                 (None, None) => return Err(crate::error::internal("a call has neither instance nor place")),
             };
@@ -225,12 +249,20 @@ impl CallSetup {
 
 fn wasi(powers: &Powers, stdout: &OutputBuffer, stderr: &OutputBuffer) -> Result<WasiCtx> {
     let mut builder = WasiCtxBuilder::new();
-    builder.stdout(stdout.clone()).stderr(stderr.clone()).max_random_size(MAX_RANDOM_BYTES);
+    builder
+        .stdout(stdout.clone())
+        .stderr(stderr.clone())
+        .max_random_size(MAX_RANDOM_BYTES);
     if let Some((workspace, access)) = &powers.workspace {
         preopen(&mut builder, workspace, "/", *access)?;
     }
     for mount in &powers.mounts {
-        preopen(&mut builder, &mount.directory, &format!("/{}", mount.name), mount.access)?;
+        preopen(
+            &mut builder,
+            &mount.directory,
+            &format!("/{}", mount.name),
+            mount.access,
+        )?;
     }
     if let Some(seed) = &powers.seed {
         builder
@@ -249,9 +281,17 @@ fn preopen(builder: &mut WasiCtxBuilder, workspace: &Workspace, name: &str, acce
         FileAccess::ReadOnly => FsPerms::ReadOnly,
         FileAccess::ReadWrite => FsPerms::ReadWrite,
     };
-    builder.preopened_dir(workspace.stable_path(), name, permissions).map_err(|error| {
-        broken("no-workspace", format!("the workspace `{}` can't be opened: {error}", workspace.path().display()))
-    })?;
+    builder
+        .preopened_dir(workspace.stable_path(), name, permissions)
+        .map_err(|error| {
+            broken(
+                "no-workspace",
+                format!(
+                    "the workspace `{}` can't be opened: {error}",
+                    workspace.path().display()
+                ),
+            )
+        })?;
     Ok(())
 }
 
@@ -281,15 +321,24 @@ impl GuestState {
 
 fn refused(plugin: &str, refusal: Refusal) -> Error {
     match refusal {
-        Refusal::Memory(bytes) => limit("memory-limit", format!("`{plugin}` was stopped at {} MiB of memory", bytes >> 20))
-            .with_hint("if the need is honest, raise `limits.memory_mib` in sandbar.toml"),
+        Refusal::Memory(bytes) => limit(
+            "memory-limit",
+            format!("`{plugin}` was stopped at {} MiB of memory", bytes >> 20),
+        )
+        .with_hint("if the need is honest, raise `limits.memory_mib` in sandbar.toml"),
         Refusal::HostMemory(bytes) => limit(
             "guest-memory-exhausted",
-            format!("`{plugin}` was stopped: all plugins together would need more than {} MiB", bytes >> 20),
+            format!(
+                "`{plugin}` was stopped: all plugins together would need more than {} MiB",
+                bytes >> 20
+            ),
         )
         .with_hint("try again when fewer run, or raise `limits.guest_memory_mib` in sandbar.toml")
         .retryable(),
-        Refusal::TableElements => limit("table-limit", format!("`{plugin}` was stopped: its tables grew past the limit")),
+        Refusal::TableElements => limit(
+            "table-limit",
+            format!("`{plugin}` was stopped: its tables grew past the limit"),
+        ),
     }
 }
 
@@ -300,7 +349,10 @@ fn tail(text: &str, bytes: usize) -> usize {
 
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
@@ -336,13 +388,17 @@ impl pattern::sandbar::plugin::history::Host for GuestState {
     fn read(&mut self, id: String, offset: u64, length: u32) -> Option<String> {
         let text = self.ports.history.as_ref()?(&id)?;
         let start = text.ceil_char_boundary(usize::try_from(offset).unwrap_or(usize::MAX).min(text.len()));
-        let end = start.saturating_add(length.min(MAX_READ_BYTES) as usize).min(text.len());
+        let end = start
+            .saturating_add(length.min(MAX_READ_BYTES) as usize)
+            .min(text.len());
         Some(text[start..text.floor_char_boundary(end).max(start)].to_owned())
     }
 }
 
 impl std::fmt::Debug for Guest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Guest").field("plugin", &self.store.data().plugin).finish_non_exhaustive()
+        f.debug_struct("Guest")
+            .field("plugin", &self.store.data().plugin)
+            .finish_non_exhaustive()
     }
 }

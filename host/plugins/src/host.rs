@@ -65,6 +65,8 @@ impl Host {
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("allocation", &self.allocation).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("allocation", &self.allocation)
+            .finish_non_exhaustive()
     }
 }

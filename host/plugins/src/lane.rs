@@ -78,7 +78,10 @@ enum State {
 
 impl std::fmt::Debug for Task {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Task").field("id", &self.id).field("session", &self.session).finish_non_exhaustive()
+        f.debug_struct("Task")
+            .field("id", &self.id)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,11 +94,17 @@ pub(crate) struct Moved<T> {
 
 impl Lane {
     pub(crate) fn start(ticker: Arc<Ticker>, threads: usize) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { queue: Mutex::default(), ready: Condvar::new(), ticker });
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            ready: Condvar::new(),
+            ticker,
+        });
         let threads = (0..threads)
             .map(|n| {
                 let shared = shared.clone();
-                std::thread::Builder::new().name(format!("sandbar-lane-{n}")).spawn(move || run(&shared))
+                std::thread::Builder::new()
+                    .name(format!("sandbar-lane-{n}"))
+                    .spawn(move || run(&shared))
             })
             .collect::<std::io::Result<_>>()?;
         Ok(Self { shared, threads })
@@ -104,7 +113,7 @@ impl Lane {
     /// Goes on with a call that overstayed. To be called on the caller's runtime.
     pub(crate) fn take<T: Send + 'static>(
         &self,
-        session: Arc<str>,
+        session: &Arc<str>,
         meter: Arc<Meter>,
         future: BoxFuture<'static, T>,
     ) -> Moved<T> {
@@ -118,7 +127,7 @@ impl Lane {
             queue.next_id += 1;
             let task = Arc::new(Task {
                 id: queue.next_id,
-                session: session.clone(),
+                session: Arc::clone(session),
                 future: Mutex::new(Some(future)),
                 state: Mutex::new(State::Waiting),
                 cpu: AtomicU64::new(meter.cpu().as_nanos() as u64),
@@ -127,7 +136,7 @@ impl Lane {
                 shared: Arc::downgrade(&self.shared),
             });
             queue.tasks.insert(task.id, task.clone());
-            queue.session(&session).tasks += 1;
+            queue.session(session).tasks += 1;
             task
         };
         task.clone().wake();
@@ -270,7 +279,8 @@ impl Queue {
             session.tasks -= 1;
         }
         let now = Instant::now();
-        self.sessions.retain(|_, session| session.tasks > 0 || session.decayed(now) > 1_000_000);
+        self.sessions
+            .retain(|_, session| session.tasks > 0 || session.decayed(now) > 1_000_000);
     }
 }
 

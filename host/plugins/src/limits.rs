@@ -15,14 +15,21 @@ pub struct GuestLimits {
 
 impl Default for GuestLimits {
     fn default() -> Self {
-        Self { memory_bytes: 64 << 20, cpu: Duration::from_secs(5), wall: Duration::from_secs(30) }
+        Self {
+            memory_bytes: 64 << 20,
+            cpu: Duration::from_secs(5),
+            wall: Duration::from_secs(30),
+        }
     }
 }
 
 impl GuestLimits {
     /// For `describe`, which has nothing to do but to hand over constants: a loop or a bomb there would delay every start.
-    pub(crate) const DESCRIBE: Self =
-        Self { memory_bytes: 64 << 20, cpu: Duration::from_millis(500), wall: Duration::from_secs(2) };
+    pub(crate) const DESCRIBE: Self = Self {
+        memory_bytes: 64 << 20,
+        cpu: Duration::from_millis(500),
+        wall: Duration::from_secs(2),
+    };
 
     #[must_use]
     pub fn tightened_by(self, other: Self) -> Self {

@@ -49,7 +49,9 @@ struct RequestedLimits {
 impl Manifest {
     pub(crate) fn parse(text: &str, origin: &str) -> Result<Self> {
         toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            let line = error
+                .span()
+                .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
             Error::new(ErrorKind::Plugin, "bad-manifest", format!("{origin}:{line}: {message}")).with_hint(
                 "a manifest has `kind`, `description`, `lifetime`, `[requests]` with `files`, and `[limits]` with \
@@ -61,11 +63,15 @@ impl Manifest {
     /// None if there is no such file.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
         let origin = path.display().to_string();
-        let unreadable = |message: String| Error::new(ErrorKind::Plugin, "bad-manifest", format!("{origin}: {message}"));
+        let unreadable =
+            |message: String| Error::new(ErrorKind::Plugin, "bad-manifest", format!("{origin}: {message}"));
         match std::fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Ok(metadata) if metadata.len() > MAX_MANIFEST_BYTES => {
-                return Err(unreadable(format!("{} bytes, the limit is {MAX_MANIFEST_BYTES}", metadata.len())));
+                return Err(unreadable(format!(
+                    "{} bytes, the limit is {MAX_MANIFEST_BYTES}",
+                    metadata.len()
+                )));
             }
             _ => {}
         }
@@ -90,7 +96,10 @@ mod tests {
 
     fn check(text: &str, expected: &str) {
         let found = match Manifest::parse(text, "x.toml") {
-            Ok(manifest) => format!("{:?} {:?} {:?}", manifest.kind, manifest.lifetime, manifest.requests.files),
+            Ok(manifest) => format!(
+                "{:?} {:?} {:?}",
+                manifest.kind, manifest.lifetime, manifest.requests.files
+            ),
             Err(error) => error.message,
         };
         assert_eq!(found, expected, "{text}");
@@ -99,11 +108,20 @@ mod tests {
     #[test]
     fn manifests() {
         check("", "None Call None");
-        check("kind = \"tool\"\nlifetime = \"session\"\n[requests]\nfiles = \"read-only\"", "Some(Tool) Session ReadOnly");
-        check("kind = \"tool\"\nlifetme = \"call\"", "x.toml:2: unknown field `lifetme`, expected one of `kind`, \
-            `description`, `lifetime`, `requests`, `limits`");
-        check("[requests]\nfiles = \"all\"", "x.toml:2: unknown variant `all`, expected one of `none`, `read-only`, \
-            `read-write`");
+        check(
+            "kind = \"tool\"\nlifetime = \"session\"\n[requests]\nfiles = \"read-only\"",
+            "Some(Tool) Session ReadOnly",
+        );
+        check(
+            "kind = \"tool\"\nlifetme = \"call\"",
+            "x.toml:2: unknown field `lifetme`, expected one of `kind`, \
+            `description`, `lifetime`, `requests`, `limits`",
+        );
+        check(
+            "[requests]\nfiles = \"all\"",
+            "x.toml:2: unknown variant `all`, expected one of `none`, `read-only`, \
+            `read-write`",
+        );
         check("[limits\n", "x.toml:1: unclosed table, expected `]`");
     }
 
@@ -111,6 +129,12 @@ mod tests {
     fn limits_only_tighten() {
         let manifest = Manifest::parse("[limits]\nmemory_mib = 9999\ncpu_ms = 10", "x.toml").unwrap();
         let limits = manifest.limits(GuestLimits::default());
-        assert_eq!(limits, GuestLimits { cpu: Duration::from_millis(10), ..GuestLimits::default() });
+        assert_eq!(
+            limits,
+            GuestLimits {
+                cpu: Duration::from_millis(10),
+                ..GuestLimits::default()
+            }
+        );
     }
 }

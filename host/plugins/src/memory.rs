@@ -16,7 +16,10 @@ pub(crate) struct GuestMemory {
 
 impl GuestMemory {
     pub(crate) fn new(budget: u64) -> Self {
-        Self { budget, used: AtomicU64::new(0) }
+        Self {
+            budget,
+            used: AtomicU64::new(0),
+        }
     }
 
     fn take(&self, bytes: u64) -> bool {
@@ -62,7 +65,14 @@ pub(crate) struct StoreLimiter {
 
 impl StoreLimiter {
     pub(crate) fn new(host: Arc<GuestMemory>, limit: u64) -> Self {
-        Self { host, limit, held: 0, table_elements: 0, pending: 0, refusal: None }
+        Self {
+            host,
+            limit,
+            held: 0,
+            table_elements: 0,
+            pending: 0,
+            refusal: None,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use rustix::time::{ClockId, clock_gettime};
 use sandbar_protocol::{Error, ErrorKind};
 
 use crate::error::limit;
-use crate::limits::GuestLimits;
+use crate::limits::{GuestLimits, TICK};
 
 /// Shared by the future of a call, its store's epoch callback, and the lane.
 ///
@@ -22,6 +22,13 @@ pub(crate) struct Meter {
     slice: AtomicU64,
     overstayed: AtomicBool,
     abandoned: AtomicBool,
+}
+
+/// Whether a guest may stay on its thread until the next tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slice {
+    Going,
+    Over,
 }
 
 impl Meter {
@@ -59,21 +66,24 @@ impl Meter {
         self.limits
     }
 
-    /// Called on the guest's thread in the middle of a slice: whether it must stop, and if not, that it had its slice.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    /// Called on the guest's thread at a tick: an error if it must stop, otherwise whether it has had its slice.
+    pub(crate) fn check(&self) -> Result<Slice, Error> {
         if self.abandoned.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Cancelled, "cancelled", "the call was cancelled"));
         }
-        let slice = thread_cpu().saturating_sub(self.slice.load(Ordering::Relaxed));
-        let cpu = Duration::from_nanos(self.used.load(Ordering::Relaxed) + slice);
-        if cpu >= self.limits.cpu {
+        let slice = Duration::from_nanos(thread_cpu().saturating_sub(self.slice.load(Ordering::Relaxed)));
+        if self.cpu() + slice >= self.limits.cpu {
             return Err(self.cpu_exceeded());
         }
         if self.wall() >= self.limits.wall {
             return Err(self.wall_exceeded());
         }
+        if slice < TICK {
+            // A tick came by in the middle of a short call: moving every such call would cost more than it saves.
+            return Ok(Slice::Going);
+        }
         self.overstayed.store(true, Ordering::Relaxed);
-        Ok(())
+        Ok(Slice::Over)
     }
 
     pub(crate) fn has_overstayed(&self) -> bool {
@@ -86,8 +96,11 @@ impl Meter {
     }
 
     fn cpu_exceeded(&self) -> Error {
-        limit("cpu-limit", format!("stopped after {} of processor time", duration(self.limits.cpu)))
-            .with_hint("if the work is honest, raise `limits.cpu_ms` in sandbar.toml")
+        limit(
+            "cpu-limit",
+            format!("stopped after {} of processor time", duration(self.limits.cpu)),
+        )
+        .with_hint("if the work is honest, raise `limits.cpu_ms` in sandbar.toml")
     }
 
     pub(crate) fn wall_exceeded(&self) -> Error {
@@ -97,7 +110,11 @@ impl Meter {
 }
 
 fn duration(time: Duration) -> String {
-    if time < Duration::from_secs(10) { format!("{} ms", time.as_millis()) } else { format!("{} s", time.as_secs()) }
+    if time < Duration::from_secs(10) {
+        format!("{} ms", time.as_millis())
+    } else {
+        format!("{} s", time.as_secs())
+    }
 }
 
 /// Processor time of this thread in nanoseconds: time for which another process had the processor isn't the guest's.

@@ -36,7 +36,13 @@ impl OutputBuffer {
         let text: String = String::from_utf8_lossy(&kept.bytes)
             .trim()
             .chars()
-            .map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
+            .map(|c| {
+                if c.is_control() && c != '\n' && c != '\t' {
+                    '\u{fffd}'
+                } else {
+                    c
+                }
+            })
             .collect();
         match kept.dropped {
             0 => text,
@@ -109,7 +115,7 @@ mod tests {
         }
         buffer.push(b"panicked\x1b[2J at here\n");
         let text = buffer.text();
-        assert!(text.starts_with("[83639 bytes dropped] xxx"), "{}", &text[..40]);
+        assert!(text.starts_with("[83637 bytes dropped] xxx"), "{}", &text[..40]);
         assert!(text.ends_with("panicked\u{fffd}[2J at here"));
     }
 }

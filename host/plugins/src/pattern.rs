@@ -36,14 +36,23 @@ impl WasmPattern {
             digest: setup.plugin.digest.clone(),
             plugin: setup.plugin.name.to_string(),
         };
-        Self { plugins, setup, key, seed, config }
+        Self {
+            plugins,
+            setup,
+            key,
+            seed,
+            config,
+        }
     }
 }
 
 impl Pattern for WasmPattern {
     fn step(&mut self, view: View) -> BoxFuture<'_, Result<Decision>> {
         async move {
-            let ports = CallPorts { progress: None, history: Some(view.history.clone()) };
+            let ports = CallPorts {
+                progress: None,
+                history: Some(view.history.clone()),
+            };
             let setup = self.setup.call(&self.plugins, ports)?;
             self.seed.set(view.run.as_str(), view.step);
             let name = self.setup.plugin.name.clone();
@@ -70,8 +79,11 @@ impl Drop for WasmPattern {
 }
 
 fn garbage(name: &str, why: &str) -> Error {
-    broken("bad-decision", format!("the pattern `{name}` decided something impossible: {why}"))
-        .with_hint("see `decision` in wit/pattern.wit")
+    broken(
+        "bad-decision",
+        format!("the pattern `{name}` decided something impossible: {why}"),
+    )
+    .with_hint("see `decision` in wit/pattern.wit")
 }
 
 fn to_wit(view: &View, config: &str) -> wit::View {
@@ -93,7 +105,13 @@ fn to_wit(view: &View, config: &str) -> wit::View {
 
 fn change(change: &Change) -> wit::Change {
     match change {
-        Change::Reply { id, thread, text, calls, finish_reason } => wit::Change::Reply(wit::Reply {
+        Change::Reply {
+            id,
+            thread,
+            text,
+            calls,
+            finish_reason,
+        } => wit::Change::Reply(wit::Reply {
             id: id.clone(),
             thread: thread.clone(),
             head: head(text).to_owned(),
@@ -133,15 +151,24 @@ fn from_wit(decision: wit::Decision) -> Result<Decision, String> {
         return Err("no action".to_owned());
     }
     if decision.actions.len() > MAX_ACTIONS {
-        return Err(format!("{} actions, the limit is {MAX_ACTIONS}", decision.actions.len()));
+        return Err(format!(
+            "{} actions, the limit is {MAX_ACTIONS}",
+            decision.actions.len()
+        ));
     }
     if let Some(state) = &decision.state
         && state.len() > MAX_PATTERN_STATE_BYTES
     {
-        return Err(format!("a state of {} bytes, the limit is {MAX_PATTERN_STATE_BYTES}", state.len()));
+        return Err(format!(
+            "a state of {} bytes, the limit is {MAX_PATTERN_STATE_BYTES}",
+            state.len()
+        ));
     }
     let actions = decision.actions.into_iter().map(action).collect::<Result<_, _>>()?;
-    Ok(Decision { actions, state: decision.state })
+    Ok(Decision {
+        actions,
+        state: decision.state,
+    })
 }
 
 fn action(action: wit::Action) -> Result<Action, String> {
@@ -160,22 +187,37 @@ fn action(action: wit::Action) -> Result<Action, String> {
                 .into_iter()
                 .map(|request| match request {
                     wit::ToolRequest::Asked(id) => ToolRequest::Asked(id),
-                    wit::ToolRequest::Own(own) => ToolRequest::Own(OwnCall { name: own.name, input: own.input }),
+                    wit::ToolRequest::Own(own) => ToolRequest::Own(OwnCall {
+                        name: own.name,
+                        input: own.input,
+                    }),
                 })
                 .collect(),
         }),
-        wit::Action::Delegate(delegate) => Action::Delegate { agent: delegate.agent, task: delegate.task },
-        wit::Action::Compact(compact) => Action::Compact { thread: thread(compact.thread)? },
-        wit::Action::Ask(ask) => {
-            Action::Ask(AskAction { schema: json("schema", &ask.schema)?, question: ask.question })
-        }
+        wit::Action::Delegate(delegate) => Action::Delegate {
+            agent: delegate.agent,
+            task: delegate.task,
+        },
+        wit::Action::Compact(compact) => Action::Compact {
+            thread: thread(compact.thread)?,
+        },
+        wit::Action::Ask(ask) => Action::Ask(AskAction {
+            schema: json("schema", &ask.schema)?,
+            question: ask.question,
+        }),
         wit::Action::Artifact(artifact) => Action::Artifact(Artifact {
             name: artifact.name,
             media_type: artifact.media_type,
             content: artifact.content,
         }),
-        wit::Action::Discard(discard) => Action::Discard { id: discard.id, reason: discard.reason },
-        wit::Action::Finish(finish) => Action::Finish { text: finish.text, reason: finish.reason },
+        wit::Action::Discard(discard) => Action::Discard {
+            id: discard.id,
+            reason: discard.reason,
+        },
+        wit::Action::Finish(finish) => Action::Finish {
+            text: finish.text,
+            reason: finish.reason,
+        },
     })
 }
 
@@ -190,7 +232,11 @@ fn message(message: wit::Message) -> Result<Message, String> {
 
 fn thread(name: String) -> Result<String, String> {
     let fits = (1..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-    if fits { Ok(name) } else { Err(format!("a thread named {name:?}, wanted 1 to 64 of A-Z a-z 0-9 . _ -")) }
+    if fits {
+        Ok(name)
+    } else {
+        Err(format!("a thread named {name:?}, wanted 1 to 64 of A-Z a-z 0-9 . _ -"))
+    }
 }
 
 fn json(what: &str, text: &str) -> Result<serde_json::Value, String> {

@@ -70,7 +70,15 @@ impl Plugin {
         manifest: Option<Manifest>,
         status: Status,
     ) -> Self {
-        Self { name: name.into(), origin, digest, bytes, manifest, status, overstayed: Mutex::new(None) }
+        Self {
+            name: name.into(),
+            origin,
+            digest,
+            bytes,
+            manifest,
+            status,
+            overstayed: Mutex::new(None),
+        }
     }
 
     pub(crate) fn ready(&self) -> Result<&Ready> {
@@ -81,7 +89,9 @@ impl Plugin {
     }
 
     pub(crate) fn lifetime(&self) -> Lifetime {
-        self.manifest.as_ref().map_or(Lifetime::Call, |manifest| manifest.lifetime)
+        self.manifest
+            .as_ref()
+            .map_or(Lifetime::Call, |manifest| manifest.lifetime)
     }
 
     /// The code, from the cache. Reading it blocks for a millisecond or two, once.

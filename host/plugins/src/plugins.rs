@@ -39,8 +39,12 @@ pub struct PluginsConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Preparation {
     /// This many components must be compiled first.
-    Compiling { total: usize },
-    Compiled { name: String },
+    Compiling {
+        total: usize,
+    },
+    Compiled {
+        name: String,
+    },
 }
 
 /// The plugins of a host.
@@ -65,8 +69,14 @@ impl Plugins {
         if memo.changed {
             cache.write_memo(&memo)?;
         }
-        let known: Vec<_> = candidates.into_iter().map(|candidate| (facts_of(&cache, &candidate), candidate)).collect();
-        let total = known.iter().filter(|(facts, candidate)| facts.is_none() && candidate.content.is_ok()).count();
+        let known: Vec<_> = candidates
+            .into_iter()
+            .map(|candidate| (facts_of(&cache, &candidate), candidate))
+            .collect();
+        let total = known
+            .iter()
+            .filter(|(facts, candidate)| facts.is_none() && candidate.content.is_ok())
+            .count();
         if total > 0 {
             progress(Preparation::Compiling { total });
         }
@@ -78,7 +88,9 @@ impl Plugins {
                     let compile = facts.is_none() && candidate.content.is_ok();
                     let plugin = prepare(host, cache, worker, facts, candidate).await;
                     if compile {
-                        progress(Preparation::Compiled { name: plugin.name.to_string() });
+                        progress(Preparation::Compiled {
+                            name: plugin.name.to_string(),
+                        });
                     }
                     plugin
                 }
@@ -87,7 +99,13 @@ impl Plugins {
             .map(|plugin| (plugin.name.to_string(), Arc::new(plugin)))
             .collect()
             .await;
-        Ok(Arc::new(Self { host, cache, limits: config.limits, plugins, shadowed: twins }))
+        Ok(Arc::new(Self {
+            host,
+            cache,
+            limits: config.limits,
+            plugins,
+            shadowed: twins,
+        }))
     }
 
     /// Every component that was found, by name; those without a usable name last.
@@ -102,7 +120,11 @@ impl Plugins {
     /// Names of the usable plugins of a kind.
     pub fn names(&self, kind: Kind) -> Vec<String> {
         let usable = |plugin: &&Arc<Plugin>| plugin.ready().is_ok_and(|ready| ready.kind == kind);
-        self.plugins.values().filter(usable).map(|plugin| plugin.name.to_string()).collect()
+        self.plugins
+            .values()
+            .filter(usable)
+            .map(|plugin| plugin.name.to_string())
+            .collect()
     }
 
     /// What a session's plugins run in.
@@ -121,7 +143,9 @@ impl Plugins {
             Error::new(ErrorKind::NotFound, "no-plugin", format!("there is no plugin `{name}`"))
                 .with_hint(format!("there are: {}", self.names(kind).join(", ")))
         })?;
-        let ready = plugin.ready().map_err(|error| error.told(|message| format!("the plugin `{name}` can't be used: {message}")))?;
+        let ready = plugin
+            .ready()
+            .map_err(|error| error.told(|message| format!("the plugin `{name}` can't be used: {message}")))?;
         if ready.kind != kind {
             return Err(Error::new(
                 ErrorKind::Config,
@@ -161,7 +185,14 @@ fn broken_plugin(candidate: Candidate, error: Error) -> Plugin {
         Ok(content) => (content.digest, content.bytes, content.manifest),
         Err(_) => (String::new(), 0, None),
     };
-    Plugin::new(&candidate.name, candidate.origin, digest, bytes, manifest, Status::Broken(error))
+    Plugin::new(
+        &candidate.name,
+        candidate.origin,
+        digest,
+        bytes,
+        manifest,
+        Status::Broken(error),
+    )
 }
 
 async fn prepare(
@@ -207,10 +238,22 @@ async fn compile(
     let kind = shape.kind().ok_or_else(|| broken("other-world", "it is no plugin"))?;
     cache.put_code(&content.digest, &code)?;
     let loaded = Arc::new(Loaded::new(host, &deserialize(&host.engine, &code)?, kind)?);
-    let mut facts = Facts { kind, shape, code_digest: sha256(&code), tools: Vec::new() };
+    let mut facts = Facts {
+        kind,
+        shape,
+        code_digest: sha256(&code),
+        tools: Vec::new(),
+    };
     if kind == Kind::Tool {
         let status = Status::Ready(Ready::new(facts.clone()));
-        let plugin = Plugin::new(name, Origin::Bundled, content.digest.clone(), content.bytes, None, status);
+        let plugin = Plugin::new(
+            name,
+            Origin::Bundled,
+            content.digest.clone(),
+            content.bytes,
+            None,
+            status,
+        );
         facts.tools = describe(host, Arc::new(plugin), loaded).await?;
     }
     cache.put_facts(&content.digest, &facts)?;
@@ -222,8 +265,11 @@ fn check(name: &str, content: &Content, facts: Facts) -> Result<Facts> {
     if let Some(kind) = content.manifest.as_ref().and_then(|manifest| manifest.kind)
         && kind != facts.kind
     {
-        return Err(broken("bad-manifest", format!("its manifest says `{kind}`, its exports say `{}`", facts.kind))
-            .with_hint(format!("write `kind = \"{}\"`", facts.kind)));
+        return Err(broken(
+            "bad-manifest",
+            format!("its manifest says `{kind}`, its exports say `{}`", facts.kind),
+        )
+        .with_hint(format!("write `kind = \"{}\"`", facts.kind)));
     }
     let longest = facts.tools.iter().map(|tool| tool.name.len()).max().unwrap_or(0);
     if name.len() + 2 + longest > MAX_MODEL_TOOL_NAME_BYTES {

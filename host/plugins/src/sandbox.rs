@@ -35,7 +35,11 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn new(plugins: Arc<Plugins>, spec: SandboxSpec) -> Self {
-        Self { plugins, owner: spec.session.as_str().into(), spec }
+        Self {
+            plugins,
+            owner: spec.session.as_str().into(),
+            spec,
+        }
     }
 
     /// The tools of one plugin, with the names that the model sees.
@@ -69,13 +73,22 @@ impl Sandbox {
     /// The pattern of one run.
     pub fn pattern(&self, plugin: &str, run: &RunId) -> Result<Box<dyn Pattern>> {
         let (plugin, _) = self.plugins.usable(plugin, Kind::Pattern)?;
-        let config = self.spec.grants.get(&*plugin.name).map_or_else(|| "{}".to_owned(), |grant| json(&grant.config));
+        let config = self
+            .spec
+            .grants
+            .get(&*plugin.name)
+            .map_or_else(|| "{}".to_owned(), |grant| json(&grant.config));
         let setup = self.setup(plugin, Powers::default(), self.limits(plugin, None));
         Ok(Box::new(WasmPattern::new(self.plugins.clone(), setup, run, config)))
     }
 
     fn setup(&self, plugin: &Arc<Plugin>, powers: Powers, limits: GuestLimits) -> Setup {
-        Setup { plugin: plugin.clone(), powers, limits, session: self.owner.clone() }
+        Setup {
+            plugin: plugin.clone(),
+            powers,
+            limits,
+            session: self.owner.clone(),
+        }
     }
 
     fn limits(&self, plugin: &Plugin, timeout_ms: Option<u64>) -> GuestLimits {
@@ -134,5 +147,9 @@ impl Setup {
 }
 
 fn json(config: &serde_json::Value) -> String {
-    if config.is_null() { "{}".to_owned() } else { config.to_string() }
+    if config.is_null() {
+        "{}".to_owned()
+    } else {
+        config.to_string()
+    }
 }

@@ -24,7 +24,10 @@ const EPOCH: u64 = 1_767_225_600;
 
 impl Seed {
     pub(crate) fn set(&self, run: &str, step: u32) {
-        let digest = Sha256::new().chain_update(run).chain_update(step.to_le_bytes()).finalize();
+        let digest = Sha256::new()
+            .chain_update(run)
+            .chain_update(step.to_le_bytes())
+            .finalize();
         let seed = u64::from_le_bytes(digest[..8].try_into().expect("a SHA-256 has 32 bytes"));
         self.0.random.store(seed, Ordering::Relaxed);
         self.0.time.store(u64::from(step) * 1_000_000_000, Ordering::Relaxed);

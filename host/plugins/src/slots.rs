@@ -29,7 +29,13 @@ pub(crate) struct Slot {
 
 impl Slots {
     pub(crate) fn new(count: usize) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { free: count, turn: VecDeque::new(), waiting: HashMap::new() }) })
+        Arc::new(Self {
+            state: Mutex::new(State {
+                free: count,
+                turn: VecDeque::new(),
+                waiting: HashMap::new(),
+            }),
+        })
     }
 
     pub(crate) fn try_take(self: &Arc<Self>) -> Option<Slot> {
@@ -38,7 +44,9 @@ impl Slots {
             return None;
         }
         state.free -= 1;
-        Some(Slot { slots: Some(self.clone()) })
+        Some(Slot {
+            slots: Some(self.clone()),
+        })
     }
 
     /// Waits for a place; cancel-safe.
@@ -48,7 +56,9 @@ impl Slots {
                 let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
                 if state.free > 0 {
                     state.free -= 1;
-                    return Slot { slots: Some(self.clone()) };
+                    return Slot {
+                        slots: Some(self.clone()),
+                    };
                 }
                 let (sender, place) = oneshot::channel();
                 if !state.waiting.contains_key(session) {
@@ -76,7 +86,9 @@ impl Slots {
                     }
                 }
             };
-            match sender.send(Slot { slots: Some(self.clone()) }) {
+            match sender.send(Slot {
+                slots: Some(self.clone()),
+            }) {
                 Ok(()) => return,
                 // Whoever waited has gone. Its slot must not come back through its own drop, which would recurse.
                 Err(mut slot) => slot.slots = None,
@@ -126,7 +138,10 @@ mod tests {
         }
         drop(first);
         drop(held);
-        let held = third.as_mut().now_or_never().expect("the modest session is before the greedy one's second call");
+        let held = third
+            .as_mut()
+            .now_or_never()
+            .expect("the modest session is before the greedy one's second call");
         assert!(second.as_mut().now_or_never().is_none());
         drop(held);
         drop(second.as_mut().now_or_never().expect("then the greedy one"));

@@ -32,7 +32,10 @@ impl Ticker {
             let (shared, engine) = (shared.clone(), engine.weak());
             move || tick(&shared, &engine)
         })?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
     }
 
     /// A guest gets a thread until the returned value is dropped.

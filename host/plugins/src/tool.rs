@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sandbar_protocol::{
-    Artifact, Error, ErrorKind, Result, Schema, Tool, ToolInvocation, ToolOutput, ToolSpec,
-};
+use sandbar_protocol::{Artifact, Error, ErrorKind, Result, Schema, Tool, ToolInvocation, ToolOutput, ToolSpec};
 
 use crate::bindings::tool::exports::sandbar::plugin::tool as wit;
 use crate::error::{broken, limit};
@@ -39,7 +37,10 @@ impl Tool for WasmTool {
     }
 
     fn call(&self, invocation: ToolInvocation) -> BoxFuture<'static, Result<ToolOutput>> {
-        let ports = CallPorts { progress: Some(invocation.progress.clone()), history: None };
+        let ports = CallPorts {
+            progress: Some(invocation.progress.clone()),
+            history: None,
+        };
         let setup = match self.setup.call(&self.plugins, ports) {
             Ok(setup) => setup,
             Err(error) => return futures::future::ready(Err(error)).boxed(),
@@ -62,7 +63,13 @@ impl Tool for WasmTool {
             let warm = key.as_ref().and_then(|key| plugins.host.warm.take(key));
             let call = Call::Tool(Box::new(move |store, program| {
                 let input = invocation.input.to_string();
-                async move { program.sandbar_plugin_tool().call_call(store, &export, &input, &context).await }.boxed()
+                async move {
+                    program
+                        .sandbar_plugin_tool()
+                        .call_call(store, &export, &input, &context)
+                        .await
+                }
+                .boxed()
             }));
             let (result, guest) = setup.run(warm, call).await?;
             if let Some(key) = key {
@@ -70,7 +77,7 @@ impl Tool for WasmTool {
             }
             match result {
                 Ok(output) => accept(&name, output),
-                Err(error) => Err(refusal(&name, error)),
+                Err(error) => Err(refusal(&name, &error)),
             }
         }
         .boxed()
@@ -79,7 +86,11 @@ impl Tool for WasmTool {
 
 /// Checks the size of what a tool returned.
 fn accept(name: &str, output: wit::ToolOutput) -> Result<ToolOutput> {
-    let texts = [Some(&output.text), output.structured.as_ref(), output.user_text.as_ref()];
+    let texts = [
+        Some(&output.text),
+        output.structured.as_ref(),
+        output.user_text.as_ref(),
+    ];
     let bytes: usize = texts.into_iter().flatten().map(String::len).sum();
     if bytes > MAX_OUTPUT_BYTES {
         return Err(limit(
@@ -99,23 +110,49 @@ fn accept(name: &str, output: wit::ToolOutput) -> Result<ToolOutput> {
         .structured
         .map(|text| serde_json::from_str(&text))
         .transpose()
-        .map_err(|error| broken("bad-output", format!("`{name}` returned structured content that is not JSON: {error}")))?;
+        .map_err(|error| {
+            broken(
+                "bad-output",
+                format!("`{name}` returned structured content that is not JSON: {error}"),
+            )
+        })?;
     let artifacts = output.artifacts.into_iter().map(|artifact| Artifact {
         name: artifact.name,
         media_type: artifact.media_type,
         content: artifact.content,
     });
-    Ok(ToolOutput { text: output.text, structured, user_text: output.user_text, artifacts: artifacts.collect() })
+    Ok(ToolOutput {
+        text: output.text,
+        structured,
+        user_text: output.user_text,
+        artifacts: artifacts.collect(),
+    })
 }
 
 /// The tool's own error, cut to what a model and a journal can bear.
-fn refusal(name: &str, error: wit::Error) -> Error {
+fn refusal(name: &str, error: &wit::Error) -> Error {
     let cut = |text: &str| text[..text.floor_char_boundary(4_096)].to_owned();
-    let code: String = error.code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
-    let code = if code.is_empty() { "tool-failed".to_owned() } else { code };
-    let message = if error.message.is_empty() { format!("`{name}` failed") } else { cut(&error.message) };
+    let code: String = error
+        .code
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(64)
+        .collect();
+    let code = if code.is_empty() {
+        "tool-failed".to_owned()
+    } else {
+        code
+    };
+    let message = if error.message.is_empty() {
+        format!("`{name}` failed")
+    } else {
+        cut(&error.message)
+    };
     let mut refusal = Error::new(ErrorKind::Plugin, code, message);
-    refusal.retryable = error.annotations.iter().any(|(key, value)| key == "retryable" && value == "true");
+    refusal.retryable = error
+        .annotations
+        .iter()
+        .any(|(key, value)| key == "retryable" && value == "true");
     refusal.hint = error.hint.as_deref().map(cut);
     refusal
 }

@@ -23,7 +23,10 @@ pub(crate) struct Warm {
 
 impl Warm {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, guests: Mutex::default() }
+        Self {
+            capacity,
+            guests: Mutex::default(),
+        }
     }
 
     /// Takes the instance out: while it runs, it isn't in the cache.
@@ -37,7 +40,11 @@ impl Warm {
         let dropped = {
             let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
             guests.push_back((key, guest));
-            if guests.len() > self.capacity { guests.pop_front() } else { None }
+            if guests.len() > self.capacity {
+                guests.pop_front()
+            } else {
+                None
+            }
         };
         // Outside the lock: freeing an instance takes a while.
         drop(dropped);
@@ -53,7 +60,9 @@ impl Warm {
     pub(crate) fn drop_owner(&self, owner: &str) {
         let dropped: VecDeque<_> = {
             let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
-            let (gone, kept) = std::mem::take(&mut *guests).into_iter().partition(|(key, _)| key.owner == owner);
+            let (gone, kept) = std::mem::take(&mut *guests)
+                .into_iter()
+                .partition(|(key, _)| key.owner == owner);
             *guests = kept;
             gone
         };

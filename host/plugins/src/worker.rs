@@ -50,7 +50,9 @@ pub fn worker_entry() {
 /// Whether this process was started as a worker. If `worker_entry` was not called, it must not start workers itself: they would start
 /// workers, and so on.
 pub(crate) fn is_worker() -> bool {
-    std::env::args_os().nth(1).is_some_and(|argument| argument == WORKER_ARGUMENT)
+    std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == WORKER_ARGUMENT)
 }
 
 fn serve() -> std::io::Result<()> {
@@ -59,9 +61,18 @@ fn serve() -> std::io::Result<()> {
     stdout.flush()?;
     confine()?;
     let mut bytes = Vec::new();
-    std::io::stdin().lock().take(MAX_COMPONENT_BYTES + 1).read_to_end(&mut bytes)?;
+    std::io::stdin()
+        .lock()
+        .take(MAX_COMPONENT_BYTES + 1)
+        .read_to_end(&mut bytes)?;
     let (answer, code) = match compile(&bytes) {
-        Ok((shape, code)) => (Answer::Compiled { shape, code_bytes: code.len() as u64 }, code),
+        Ok((shape, code)) => (
+            Answer::Compiled {
+                shape,
+                code_bytes: code.len() as u64,
+            },
+            code,
+        ),
         Err(error) => (Answer::Refused(error), Vec::new()),
     };
     serde_json::to_writer(&mut stdout, &answer)?;
@@ -75,7 +86,13 @@ fn confine() -> std::io::Result<()> {
     let lower = |resource, to: u64| {
         let hard = getrlimit(resource).maximum;
         let to = hard.map_or(to, |hard| hard.min(to));
-        setrlimit(resource, Rlimit { current: Some(to), maximum: Some(to) })
+        setrlimit(
+            resource,
+            Rlimit {
+                current: Some(to),
+                maximum: Some(to),
+            },
+        )
     };
     // macOS has no limit on address space that works; there the parent's wall time and the size limits remain.
     #[cfg(target_os = "linux")]
@@ -96,11 +113,14 @@ impl CompileWorker {
     /// `program`: the binary to start; none takes the running one.
     pub(crate) fn new(program: Option<PathBuf>) -> Result<Self> {
         if is_worker() {
-            return Err(no_worker("this process is a compile worker, but `worker_entry` was not called"));
+            return Err(no_worker(
+                "this process is a compile worker, but `worker_entry` was not called",
+            ));
         }
         let program = match program {
             Some(program) => program,
-            None => std::env::current_exe().map_err(|source| no_worker("this program can't find itself").with_source(source))?,
+            None => std::env::current_exe()
+                .map_err(|source| no_worker("this program can't find itself").with_source(source))?,
         };
         Ok(Self { program })
     }
@@ -125,7 +145,10 @@ impl CompileWorker {
             Ok(Ok(Some(answer))) => answer,
             Ok(Ok(None)) => Err(self.cause_of_death(&mut child).await),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(refused(&format!("compiling it took more than {} s", COMPILE_WALL.as_secs()))),
+            Err(_) => Err(refused(&format!(
+                "compiling it took more than {} s",
+                COMPILE_WALL.as_secs()
+            ))),
         }
     }
 
@@ -189,9 +212,16 @@ impl CompileWorker {
             use std::os::unix::process::ExitStatusExt;
             // SIGABRT is how an allocation fails, SIGSEGV a stack that can't grow, SIGXCPU and SIGKILL the limit on processor time.
             match status.signal() {
-                Some(6 | 11) => return refused(&format!("compiling it took more than {} GiB", COMPILE_ADDRESS_SPACE >> 30)),
+                Some(6 | 11) => {
+                    return refused(&format!(
+                        "compiling it took more than {} GiB",
+                        COMPILE_ADDRESS_SPACE >> 30
+                    ));
+                }
                 Some(9 | 24) => {
-                    return refused(&format!("compiling it took more than {COMPILE_CPU_SECONDS} s of processor time"));
+                    return refused(&format!(
+                        "compiling it took more than {COMPILE_CPU_SECONDS} s of processor time"
+                    ));
                 }
                 _ => {}
             }

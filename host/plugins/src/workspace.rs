@@ -29,10 +29,14 @@ impl Workspace {
                 .with_source(source)
         })?;
         if !directory.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-            return Err(failed(format!("the workspace `{}` is not a directory", path.display()))
-                .with_hint("name a directory"));
+            return Err(
+                failed(format!("the workspace `{}` is not a directory", path.display())).with_hint("name a directory")
+            );
         }
-        Ok(Self { directory, path: path.to_owned() })
+        Ok(Self {
+            directory,
+            path: path.to_owned(),
+        })
     }
 
     /// For people; the host itself goes through the open directory.

@@ -26,22 +26,26 @@ impl Schema {
     pub fn compile(schema: &Value) -> Result<Self> {
         let bytes = schema.to_string().len();
         if bytes > MAX_SCHEMA_BYTES {
-            return Err(bad_schema(format!("it is {bytes} bytes long, the limit is {MAX_SCHEMA_BYTES}")));
+            return Err(bad_schema(&format!(
+                "it is {bytes} bytes long, the limit is {MAX_SCHEMA_BYTES}"
+            )));
         }
         if depth(schema) > MAX_SCHEMA_DEPTH {
-            return Err(bad_schema(format!("it is more than {MAX_SCHEMA_DEPTH} levels deep")));
+            return Err(bad_schema(&format!("it is more than {MAX_SCHEMA_DEPTH} levels deep")));
         }
         if let Some(reference) = remote_reference(schema) {
-            return Err(bad_schema(format!("it refers to another document, `{reference}`"))
+            return Err(bad_schema(&format!("it refers to another document, `{reference}`"))
                 .with_hint("copy what it refers to into `$defs` and write `#/$defs/…`"));
         }
         let validator = jsonschema::draft202012::options()
             .with_pattern_options(
-                jsonschema::PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES),
+                jsonschema::PatternOptions::regex()
+                    .size_limit(MAX_PATTERN_BYTES)
+                    .dfa_size_limit(MAX_PATTERN_BYTES),
             )
             .offline()
             .build(schema)
-            .map_err(|error| bad_schema(format!("at `{}`: {}", error.instance_path(), cut(&error.to_string()))))?;
+            .map_err(|error| bad_schema(&format!("at `{}`: {}", error.instance_path(), cut(&error.to_string()))))?;
         Ok(Self { validator })
     }
 
@@ -56,7 +60,11 @@ impl Schema {
             .take(MAX_PROBLEMS)
             .map(|error| {
                 let place = error.instance_path().to_string();
-                let place = if place.is_empty() { "the input".to_owned() } else { format!("`{place}`") };
+                let place = if place.is_empty() {
+                    "the input".to_owned()
+                } else {
+                    format!("`{place}`")
+                };
                 format!("{place}: {}", cut(&error.to_string()))
             })
             .collect();
@@ -64,8 +72,12 @@ impl Schema {
     }
 }
 
-fn bad_schema(why: String) -> Error {
-    Error::new(ErrorKind::InvalidInput, "bad-schema", format!("the JSON Schema can't be used: {why}"))
+fn bad_schema(why: &str) -> Error {
+    Error::new(
+        ErrorKind::InvalidInput,
+        "bad-schema",
+        format!("the JSON Schema can't be used: {why}"),
+    )
 }
 
 /// Error texts quote the value, which may be long.
@@ -124,10 +136,16 @@ mod tests {
             deep = json!({ "properties": { "a": deep } });
         }
         let cases = [
-            (json!({ "type": "object", "properties": { "a": { "type": "string", "pattern": "^a+$" } } }), None),
+            (
+                json!({ "type": "object", "properties": { "a": { "type": "string", "pattern": "^a+$" } } }),
+                None,
+            ),
             (json!({ "description": "x".repeat(70_000) }), Some("bytes long")),
             (deep, Some("levels deep")),
-            (json!({ "$ref": "https://example.com/schema.json" }), Some("another document")),
+            (
+                json!({ "$ref": "https://example.com/schema.json" }),
+                Some("another document"),
+            ),
             (json!({ "$ref": "file:///etc/passwd" }), Some("another document")),
             (json!({ "pattern": "(?=a)b" }), Some("regex")),
             (json!({ "pattern": "((a{1000}){1000}){1000}" }), Some("regex")),
@@ -145,7 +163,16 @@ mod tests {
     #[test]
     fn problems_name_their_place() {
         let schema = json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["path"] });
-        let problems = Schema::compile(&schema).unwrap().check(&json!({ "n": "x" })).unwrap_err();
-        assert_eq!(problems, [r#"the input: "path" is a required property"#, r#"`/n`: "x" is not of type "integer""#]);
+        let problems = Schema::compile(&schema)
+            .unwrap()
+            .check(&json!({ "n": "x" }))
+            .unwrap_err();
+        assert_eq!(
+            problems,
+            [
+                r#"the input: "path" is a required property"#,
+                r#"`/n`: "x" is not of type "integer""#
+            ]
+        );
     }
 }

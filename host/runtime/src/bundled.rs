@@ -15,5 +15,9 @@ macro_rules! bundled {
 pub(crate) const BUNDLED: &[Bundled] = &[bundled!("react"), bundled!("files")];
 
 /// Hostile components for `sandbar demo`: each tries one thing that it must not.
-pub const DEMO_PLUGINS: &[Bundled] =
-    &[bundled!("endless_loop"), bundled!("memory_bomb"), bundled!("nosy"), bundled!("crasher")];
+pub const DEMO_PLUGINS: &[Bundled] = &[
+    bundled!("endless_loop"),
+    bundled!("memory_bomb"),
+    bundled!("nosy"),
+    bundled!("crasher"),
+];

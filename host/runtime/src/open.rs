@@ -41,7 +41,9 @@ impl Default for OpenOptions {
 
 impl std::fmt::Debug for OpenOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenOptions").field("worker", &self.worker).finish_non_exhaustive()
+        f.debug_struct("OpenOptions")
+            .field("worker", &self.worker)
+            .finish_non_exhaustive()
     }
 }
 
@@ -106,19 +108,32 @@ pub(crate) fn grants(config: &Config) -> Result<BTreeMap<String, Grant>> {
                 })
             });
             let mounts = mounts.collect::<Result<_>>()?;
-            Ok((plugin.clone(), Grant { files: grant.files, mounts, config: grant.config.clone() }))
+            Ok((
+                plugin.clone(),
+                Grant {
+                    files: grant.files,
+                    mounts,
+                    config: grant.config.clone(),
+                },
+            ))
         })
         .collect()
 }
 
 pub(crate) fn no_agent(name: &str, config: &Config) -> Error {
     let names: Vec<&str> = config.agents.keys().map(String::as_str).collect();
-    let nearest = names.iter().max_by(|one, other| {
-        strsim::jaro_winkler(one, name).total_cmp(&strsim::jaro_winkler(other, name))
-    });
-    let error = Error::new(ErrorKind::NotFound, "no-agent", format!("there is no agent `{}`", name.escape_debug()));
+    let nearest = names
+        .iter()
+        .max_by(|one, other| strsim::jaro_winkler(one, name).total_cmp(&strsim::jaro_winkler(other, name)));
+    let error = Error::new(
+        ErrorKind::NotFound,
+        "no-agent",
+        format!("there is no agent `{}`", name.escape_debug()),
+    );
     match nearest {
-        Some(nearest) if strsim::jaro_winkler(nearest, name) > 0.7 => error.with_hint(format!("did you mean `{nearest}`?")),
+        Some(nearest) if strsim::jaro_winkler(nearest, name) > 0.7 => {
+            error.with_hint(format!("did you mean `{nearest}`?"))
+        }
         _ => error.with_hint(format!("there are: {}", names.join(", "))),
     }
 }

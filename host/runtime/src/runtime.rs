@@ -56,7 +56,10 @@ impl Runtime {
     pub async fn open_with(config: Config, options: OpenOptions) -> Result<Self> {
         let models = models(&config)?;
         let grants = grants(&config)?;
-        let store_options = StoreOptions { clock: options.clock.clone(), max_bytes: options.max_journal_bytes };
+        let store_options = StoreOptions {
+            clock: options.clock.clone(),
+            max_bytes: options.max_journal_bytes,
+        };
         let store = Store::open(&config.data_dir, store_options)?;
         let plugins = load_plugins(&config, &options).await?;
         check_names(&config, &plugins)?;
@@ -152,10 +155,22 @@ impl Runtime {
         let id = id.unwrap_or_else(|| SessionId::from_entropy((self.shared.options.entropy)()));
         let (new, workspace) = self.shared.new_workspace()?;
         let workspace_id = new.id.clone();
-        let session = NewSession { id, agent: agent.name.clone(), workspace: Some(new.id.clone()) };
+        let session = NewSession {
+            id,
+            agent: agent.name.clone(),
+            workspace: Some(new.id.clone()),
+        };
         let writer = self.shared.store.begin_session(session, Some(new))?;
         let sandbox = self.shared.sandbox(writer.session(), workspace);
-        Ok(Held { kept: Kept { conversation: sandbar_agent::Conversation::default(), sandbox }, writer, agent, workspace: workspace_id })
+        Ok(Held {
+            kept: Kept {
+                conversation: sandbar_agent::Conversation::default(),
+                sandbox,
+            },
+            writer,
+            agent,
+            workspace: workspace_id,
+        })
     }
 
     /// A session with a history.
@@ -173,7 +188,11 @@ impl Runtime {
         };
         let agent = shared.find_agent(agent)?.clone();
         let workspace = summary.workspace.ok_or_else(|| {
-            Error::new(ErrorKind::Storage, "no-workspace", format!("the session `{id}` has no workspace"))
+            Error::new(
+                ErrorKind::Storage,
+                "no-workspace",
+                format!("the session `{id}` has no workspace"),
+            )
         })?;
         let kept = match shared.sessions.take(id, writer.head()) {
             Some(kept) => kept,
@@ -182,14 +201,23 @@ impl Runtime {
                 sandbox: shared.sandbox(id, shared.open_workspace(&workspace)?),
             },
         };
-        Ok(Held { writer, kept, agent, workspace })
+        Ok(Held {
+            writer,
+            kept,
+            agent,
+            workspace,
+        })
     }
 
     /// What the agent's names stand for.
     fn agent(&self, held: &Held, run: &RunId, limits: Option<sandbar_protocol::Limits>) -> Result<RunAgent> {
         let agent = &held.agent;
         let model = self.shared.models.get(&agent.model).ok_or_else(|| {
-            Error::new(ErrorKind::Config, "no-model", format!("there is no model `{}`", agent.model))
+            Error::new(
+                ErrorKind::Config,
+                "no-model",
+                format!("there is no model `{}`", agent.model),
+            )
         })?;
         Ok(RunAgent {
             name: agent.name.clone(),
@@ -221,7 +249,10 @@ fn check_message(message: &str) -> Result<()> {
     Err(Error::new(
         ErrorKind::InvalidInput,
         "message-too-large",
-        format!("the message has {} bytes, the limit is {MAX_MESSAGE_BYTES}", message.len()),
+        format!(
+            "the message has {} bytes, the limit is {MAX_MESSAGE_BYTES}",
+            message.len()
+        ),
     )
     .with_hint("put the text into a file of the workspace"))
 }
@@ -243,8 +274,12 @@ impl Shared {
                 let id = WorkspaceId::from_entropy((self.options.entropy)());
                 let path = self.config.data_dir.join("workspaces").join(id.as_str());
                 std::fs::create_dir_all(&path).map_err(|source| {
-                    Error::new(ErrorKind::Storage, "no-workspace", format!("can't create `{}`: {source}", path.display()))
-                        .with_source(source)
+                    Error::new(
+                        ErrorKind::Storage,
+                        "no-workspace",
+                        format!("can't create `{}`: {source}", path.display()),
+                    )
+                    .with_source(source)
                 })?;
                 (id, WorkspaceKind::Own, path)
             }
@@ -255,7 +290,11 @@ impl Shared {
 
     fn open_workspace(&self, id: &WorkspaceId) -> Result<Arc<Workspace>> {
         let workspace = self.store.workspace(id)?.ok_or_else(|| {
-            Error::new(ErrorKind::Storage, "no-workspace", format!("there is no workspace `{id}`"))
+            Error::new(
+                ErrorKind::Storage,
+                "no-workspace",
+                format!("there is no workspace `{id}`"),
+            )
         })?;
         Workspace::open(&workspace.path).map(Arc::new)
     }
@@ -272,11 +311,15 @@ impl Shared {
 /// A user's directory is one workspace for all sessions that see it.
 fn id_of_directory(path: &Path) -> WorkspaceId {
     let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
-    WorkspaceId::from_entropy(u64::from_be_bytes(digest[..8].try_into().expect("a SHA-256 has 32 bytes")))
+    WorkspaceId::from_entropy(u64::from_be_bytes(
+        digest[..8].try_into().expect("a SHA-256 has 32 bytes"),
+    ))
 }
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runtime").field("data_dir", &self.config.data_dir).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("data_dir", &self.config.data_dir)
+            .finish_non_exhaustive()
     }
 }

@@ -28,7 +28,11 @@ pub(crate) struct Sessions {
 impl Sessions {
     /// What is known of a session, if it is what the journal holds: another process may have gone on with it.
     pub(crate) fn take(&self, session: &SessionId, head: u64) -> Option<Kept> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(session)?;
+        let kept = self
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(session)?;
         (kept.conversation.sequence() == head).then_some(kept)
     }
 

@@ -42,6 +42,10 @@ impl RunStream {
                     && event.run == self.run
                 {
                     self.ended = true;
+                    // The run lets go of its session before the caller can ask for the next turn.
+                    if let Some(finished) = self.finished.take() {
+                        let _ = finished.await;
+                    }
                 }
                 Some(Ok(item))
             }

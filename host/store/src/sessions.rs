@@ -190,6 +190,6 @@ mod tests {
         check("sum it up", "sum it up");
         check("  two\n\nlines\tand \u{1b}[31mcolour ", "two lines and [31mcolour");
         check(&"ü".repeat(200), &"ü".repeat(80));
-        check(&"abc ".repeat(100), &"abc ".repeat(20).trim_end());
+        check(&"abc ".repeat(100), "abc ".repeat(20).trim_end());
     }
 }

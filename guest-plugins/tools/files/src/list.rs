@@ -124,7 +124,7 @@ mod tests {
     fn listings() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
-        for name in ["src/a/b/c", ".git/objects", "empty"] {
+        for name in ["src/a/b/c", ".git/objects", "empty", "docs"] {
             fs::create_dir_all(root.join(name)).unwrap();
         }
         for name in ["src/a/b/c/deep.txt", "src/lib.rs", "z.txt", ".git/config"] {

@@ -57,12 +57,9 @@ pub(crate) struct Search {
 
 pub(crate) fn search(workspace: &Workspace, input: &Search) -> Result<String, Error> {
     let place = workspace.place(input.path.as_deref().unwrap_or("."))?;
-    let mut hits = Hits {
-        regex: compile(&input.pattern, input.ignore_case)?,
-        context: input.context.unwrap_or(0).min(MAX_CONTEXT),
-        limit: input.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT),
-        ..Hits::default()
-    };
+    let mut hits = Hits::new(compile(&input.pattern, input.ignore_case)?);
+    hits.context = input.context.unwrap_or(0).min(MAX_CONTEXT);
+    hits.limit = input.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
     let glob = input.glob.as_deref().map(Glob::parse).transpose()?;
     let metadata = fs::metadata(&place.path);
     if metadata.as_ref().is_ok_and(fs::Metadata::is_file) {
@@ -151,10 +148,10 @@ struct Hits {
     ended_early: bool,
 }
 
-impl Default for Hits {
-    fn default() -> Self {
+impl Hits {
+    fn new(regex: Regex) -> Self {
         Self {
-            regex: Regex::new("").expect("the empty expression is one"),
+            regex,
             context: 0,
             limit: DEFAULT_LIMIT,
             out: String::new(),
@@ -169,9 +166,7 @@ impl Default for Hits {
             ended_early: false,
         }
     }
-}
 
-impl Hits {
     fn visit(&mut self, entry: &Entry, wanted: bool) -> ControlFlow<()> {
         self.entries += 1;
         if self.entries > MAX_ENTRIES || self.bytes > MAX_TOTAL_BYTES {

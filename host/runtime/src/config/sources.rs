@@ -178,3 +178,10 @@ fn variable((name, value): (OsString, OsString)) -> Option<Result<(String, Strin
         ),
     })
 }
+
+/// Whether the environment asks for text without colour: `NO_COLOR` is set to anything, or the terminal is a `dumb` one.
+pub fn colour_is_unwanted() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+    let value = |name: &str| std::env::var_os(name).unwrap_or_default();
+    !value("NO_COLOR").is_empty() || value("TERM") == "dumb"
+}

@@ -23,6 +23,8 @@ async fn a_full_disk_fails_one_session_and_loses_nothing() {
     let held = hold(directory.path());
     append(&greedy, &["three", &"x".repeat(2 << 20), "five"]).await;
     append(&modest, &["fits"]).await;
+    // So many that they take a second transaction: those that follow a failed one must not be written after a gap.
+    append(&greedy, &["x"; crate::queue::MAX_BATCH]).await;
     drop(held);
     let error = greedy.flush().await.unwrap_err();
     assert_eq!(
@@ -117,6 +119,27 @@ async fn a_damaged_row_is_named_and_those_before_it_are_readable() {
         "event 4 of session `a` is damaged: the blob",
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_row_of_another_history_does_not_fit_into_the_chain() {
+    let ((directory, store), (other_directory, other)) = (directory_and_store(), directory_and_store());
+    for (store, second) in [(&store, "two"), (&other, "TWO")] {
+        let writer = begin(store, "a");
+        append(&writer, &["one", second, "three"]).await;
+        writer.flush().await.unwrap();
+    }
+    let attach = format!(
+        "ATTACH '{}' AS other",
+        other_directory.path().join("sandbar.db").display()
+    );
+    let connection = sql(directory.path());
+    connection.execute(&attach, []).unwrap();
+    let copy = "REPLACE INTO main.events SELECT * FROM other.events WHERE sequence = 2";
+    assert_eq!(connection.execute(copy, []).unwrap(), 1);
+    assert_eq!(shown(&store.events(&session("a"), 0, 2).unwrap()), "1 one, 2 TWO");
+    let error = store.events(&session("a"), 0, 3).unwrap_err();
+    assert!(error.message.starts_with("event 3 of session `a`"), "{}", error.message);
 }
 
 #[tokio::test]

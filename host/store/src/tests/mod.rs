@@ -142,8 +142,15 @@ async fn drain(subscription: &mut Subscription) -> String {
     parts.join(", ")
 }
 
+/// What a future has at once.
+fn now<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("nothing is there yet"),
+    }
+}
+
 /// Whether a future has nothing yet.
 fn is_pending<F: Future>(future: F) -> bool {
-    let mut context = Context::from_waker(Waker::noop());
-    matches!(pin!(future).poll(&mut context), Poll::Pending)
+    pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }

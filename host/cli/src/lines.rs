@@ -1,0 +1,234 @@
+//! Events as lines for people, and the numbers in them.
+
+use sandbar::protocol::{Error, EventBody, RunResult, StopReason, ToolOutcome, ToolOutput};
+
+use crate::sanitise::{one_line, sanitise};
+use crate::style::{Paint, Style};
+
+/// How much of a call's arguments, or of an error, a line shows, in characters.
+const SHOWN: usize = 100;
+
+/// What an event looks like; none for those that are shown otherwise (the model's text), or that say nothing to a person.
+pub(crate) fn event_line(body: &EventBody, paint: Paint) -> Option<String> {
+    let dim = |text: &str| paint.with(Style::Dim, text);
+    let failed = |name: &str, error: &Error| {
+        format!("  {} {name}  {}", paint.with(Style::Red, "✗"), one_line(&reason(error), SHOWN))
+    };
+    Some(match body {
+        EventBody::ToolStarted { name, arguments, .. } => {
+            format!("  {} {} {}", paint.with(Style::Cyan, "▸"), one_line(name, SHOWN), dim(&one_line(arguments, SHOWN)))
+        }
+        EventBody::ToolFinished { name, outcome: ToolOutcome::Output(output), ms, .. } => {
+            let (name, facts) = (one_line(name, SHOWN), format!("{}  {}", duration(*ms), size(output.text.len())));
+            format!("  {} {name}  {}{}", paint.with(Style::Green, "✓"), dim(&facts), for_user(output))
+        }
+        EventBody::ToolFinished { name, outcome: ToolOutcome::Error(error), .. } => failed(&one_line(name, SHOWN), error),
+        EventBody::ModelDiscarded { error, .. } => failed("model", error),
+        EventBody::ModelFinished { thread, reply, .. } if thread != "main" => {
+            let text = one_line(&reply.message.text, SHOWN);
+            format!("  {} {}: {text}", paint.with(Style::Cyan, "·"), one_line(thread, SHOWN))
+        }
+        EventBody::Artifact(artifact) => {
+            let facts = format!("{}  {}", one_line(&artifact.media_type, SHOWN), size(artifact.content.len()));
+            format!("  {} {}  {}", paint.with(Style::Green, "+"), one_line(&artifact.name, SHOWN), dim(&facts))
+        }
+        EventBody::ReplyDiscarded { reason, .. } => {
+            format!("  {} the reply was taken back: {}", paint.with(Style::Yellow, "!"), one_line(reason, SHOWN))
+        }
+        EventBody::Unsupported { message, .. } => {
+            format!("  {} {}", paint.with(Style::Yellow, "!"), one_line(message, SHOWN))
+        }
+        _ => return None,
+    })
+}
+
+/// How a run ended and what it took, without its error.
+pub(crate) fn summary(result: &RunResult, paint: Paint) -> String {
+    let style = if result.stop_reason == StopReason::Finished { Style::Green } else { Style::Red };
+    let mut facts = vec![
+        count(result.steps.into(), "step"),
+        count(result.tool_calls.into(), "tool call"),
+        count(result.model_calls.into(), "model call"),
+    ];
+    let tokens = [(result.usage.input_tokens, "in"), (result.usage.output_tokens, "out")];
+    facts.extend(tokens.iter().filter_map(|(tokens, way)| Some(format!("{} {way}", count((*tokens)?, "token")))));
+    facts.push(duration(result.wall_ms));
+    let ended = paint.with(style, stop_reason(result.stop_reason));
+    format!("{ended} {}", paint.with(Style::Dim, &format!("· {}", facts.join(" · "))))
+}
+
+pub(crate) fn stop_reason(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::Finished => "finished",
+        StopReason::MaxSteps => "out of steps",
+        StopReason::MaxToolCalls => "out of tool calls",
+        StopReason::Timeout => "out of time",
+        StopReason::Cancelled => "cancelled",
+        StopReason::ModelFailed => "model failed",
+        StopReason::PatternFailed => "pattern failed",
+        StopReason::HostFailed => "host failed",
+    }
+}
+
+/// An error in a few words: code, then message.
+pub(crate) fn reason(error: &Error) -> String {
+    format!("{}: {}", error.code, error.message)
+}
+
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+pub(crate) fn duration(ms: u64) -> String {
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..60_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        _ => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000),
+    }
+}
+
+pub(crate) fn size(bytes: usize) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{}.{} KB", bytes / 1000, bytes % 1000 / 100),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+    }
+}
+
+/// `2026-01-31 09:05`, in UTC.
+pub(crate) fn moment(ms: u64) -> String {
+    let minutes = ms / 60_000;
+    let (days, minute) = (minutes / 1440, minutes % 1440);
+    // Days are counted from 1 March of the year 0, so that the leap day is the last of its year, and years repeat every 400.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, year) = if month < 10 { (month + 3, era * 400 + year) } else { (month - 9, era * 400 + year + 1) };
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", minute / 60, minute % 60)
+}
+
+/// What a tool has for the person who watches, on lines of its own.
+fn for_user(output: &ToolOutput) -> String {
+    let lines = output.user_text.as_deref().map(sanitise).unwrap_or_default();
+    lines.lines().map(|line| format!("\n    {line}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sandbar::protocol::{ErrorKind, RunId, SessionId, Usage};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const PLAIN: Paint = Paint { coloured: false };
+
+    fn check(event: Value, expected: Option<&str>) {
+        let body: EventBody = serde_json::from_value(event).unwrap();
+        assert!(!matches!(body, EventBody::Unknown(_)), "{body:?}");
+        assert_eq!(event_line(&body, PLAIN).as_deref(), expected);
+    }
+
+    fn tool_started(name: &str, arguments: &str) -> Value {
+        json!({ "type": "tool.started", "effect": "r.1", "ordinal": 1, "call_id": "c", "thread": "main", "name": name,
+            "arguments": arguments, "argument_digest": "", "idempotency_key": "", "idempotent": true })
+    }
+
+    fn tool_finished(outcome: Value) -> Value {
+        let mut event = json!({ "type": "tool.finished", "effect": "r.1", "call_id": "c", "thread": "main",
+            "name": "files__read", "ms": 12 });
+        event.as_object_mut().unwrap().extend(outcome.as_object().unwrap().clone());
+        event
+    }
+
+    #[test]
+    fn tools() {
+        check(tool_started("files__search", r#"{"pattern":"durab"}"#), Some(r#"  ▸ files__search {"pattern":"durab"}"#));
+        check(tool_started("x\u{1b}[2J", "a\nb\u{202e}"), Some("  ▸ x a b\u{fffd}"));
+        let long = format!("  ▸ t {}…", "x".repeat(99));
+        check(tool_started("t", &"x".repeat(200)), Some(&long));
+        check(tool_finished(json!({ "output": { "text": "x".repeat(1300) } })), Some("  ✓ files__read  12 ms  1.3 KB"));
+        check(
+            tool_finished(json!({ "output": { "text": "", "user_text": "a\nb\u{7}" } })),
+            Some("  ✓ files__read  12 ms  0 B\n    a\n    b\u{fffd}"),
+        );
+        check(
+            tool_finished(json!({ "error": { "code": "not-found", "kind": "plugin", "message": "there is no `x`" } })),
+            Some("  ✗ files__read  not-found: there is no `x`"),
+        );
+    }
+
+    #[test]
+    fn others() {
+        let reply = json!({ "message": { "role": "assistant", "text": "first\nthis" }, "finish_reason": "stop" });
+        let finished = |thread| {
+            json!({ "type": "model.finished", "effect": "r.1", "thread": thread, "ms": 1, "reply": reply })
+        };
+        check(finished("main"), None);
+        check(finished("plan"), Some("  · plan: first this"));
+        let error = json!({ "code": "model-cut-off", "kind": "model", "message": "cut" });
+        let discarded = json!({ "type": "model.discarded", "effect": "r.1", "error": error, "ms": 1 });
+        check(discarded, Some("  ✗ model  model-cut-off: cut"));
+        let artifact = json!({ "type": "artifact", "name": "a.md", "media_type": "text/markdown",
+            "content": { "text": "abc" } });
+        check(artifact, Some("  + a.md  text/markdown  3 B"));
+        check(
+            json!({ "type": "reply.discarded", "id": "m", "reason": "wrong" }),
+            Some("  ! the reply was taken back: wrong"),
+        );
+        check(json!({ "type": "unsupported", "id": "u", "message": "no" }), Some("  ! no"));
+        check(json!({ "type": "step.decided", "step": 1, "actions": [] }), None);
+        check(json!({ "type": "run.started", "agent": "a", "message": "m", "workspace": null }), None);
+    }
+
+    #[test]
+    fn summaries() {
+        let mut result = RunResult {
+            session: SessionId::from_entropy(1),
+            run: RunId::from_entropy(1),
+            stop_reason: StopReason::Finished,
+            finish_reason: None,
+            text: String::new(),
+            error: None,
+            steps: 3,
+            tool_calls: 1,
+            model_calls: 2,
+            usage: Usage::default(),
+            wall_ms: 1234,
+        };
+        assert_eq!(summary(&result, PLAIN), "finished · 3 steps · 1 tool call · 2 model calls · 1.2 s");
+        result.usage = Usage { input_tokens: Some(10), output_tokens: Some(1), cached_tokens: None };
+        result.stop_reason = StopReason::Timeout;
+        let expected = "out of time · 3 steps · 1 tool call · 2 model calls · 10 tokens in · 1 token out · 1.2 s";
+        assert_eq!(summary(&result, PLAIN), expected);
+        let error = Error::new(ErrorKind::Limit, "cpu-limit", "stopped");
+        assert_eq!(reason(&error), "cpu-limit: stopped");
+    }
+
+    #[test]
+    fn numbers() {
+        for (ms, expected) in [(0, "0 ms"), (999, "999 ms"), (1234, "1.2 s"), (59_999, "59.9 s"), (61_000, "1 min 1 s")] {
+            assert_eq!(duration(ms), expected);
+        }
+        for (bytes, expected) in [(0, "0 B"), (999, "999 B"), (1300, "1.3 KB"), (2_560_000, "2.5 MB")] {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn moments() {
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00"),
+            (951_782_400, "2000-02-29 00:00"),
+            (951_868_799, "2000-02-29 23:59"),
+            (1_769_850_300, "2026-01-31 09:05"),
+            (1_798_761_599, "2026-12-31 23:59"),
+            (4_107_542_400, "2100-03-01 00:00"),
+        ] {
+            assert_eq!(moment(seconds * 1000), expected);
+        }
+    }
+}

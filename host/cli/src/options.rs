@@ -1,0 +1,137 @@
+//! Flags that every command has, and the configuration that they lead to.
+
+use std::path::PathBuf;
+
+use sandbar::Config;
+use sandbar::config::sources::Sources;
+use sandbar::protocol::{Error, ErrorKind};
+
+use crate::failure::{Failure, Outcome, file_failed};
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Options {
+    /// The configuration; `sandbar.toml` in this directory unless it is named
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set one key of the configuration for this command, such as `limits.cpu_ms=100`; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = assignment)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Where journals, caches and workspaces are kept
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<String>,
+    /// Print JSON, one value a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more on standard error; repeat for even more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Print without colour, as with the variable NO_COLOR
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+/// An agent for commands that need none: it lets them look at plugins and sessions where nothing is configured yet.
+const NOBODY: [(&str, &str); 3] =
+    [("agents.nobody.model", "nothing"), ("models.nothing.provider", "scripted"), ("default_agent", "nobody")];
+
+impl Options {
+    pub(crate) fn config(&self) -> Outcome<Config> {
+        Config::load(&self.sources()?).map_err(Failure)
+    }
+
+    /// The same for commands that run no agent: that none is configured is no problem of theirs.
+    pub(crate) fn config_without_agent(&self) -> Outcome<Config> {
+        let mut sources = self.sources()?;
+        let problems = match Config::load(&sources) {
+            Ok(config) => return Ok(config),
+            Err(problems) => problems,
+        };
+        if problems.iter().any(|problem| problem.code != "config-no-agent") {
+            return Err(Failure(problems));
+        }
+        let script = tempfile::NamedTempFile::new()
+            .map_err(|error| file_failed("create a file in", &std::env::temp_dir(), error))?;
+        let set = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        sources.overrides.extend(NOBODY.map(set));
+        sources.overrides.push(set(("models.nothing.script", &script.path().to_string_lossy())));
+        Config::load(&sources).map_err(Failure)
+    }
+
+    /// The directory of the journal alone, which a flag can name without any configuration.
+    pub(crate) fn data_dir(&self) -> Outcome<PathBuf> {
+        match &self.data_dir {
+            Some(directory) => Ok(directory.into()),
+            None => Ok(self.config_without_agent()?.data_dir),
+        }
+    }
+
+    /// How the flags that choose a configuration are written, for commands that a user may want next.
+    pub(crate) fn repeated(&self) -> String {
+        let config = self.config.as_ref().map(|path| format!(" --config {}", quoted(&path.display().to_string())));
+        let data_dir = self.data_dir.as_ref().map(|path| format!(" --data-dir {}", quoted(path)));
+        config.into_iter().chain(data_dir).collect()
+    }
+
+    /// Runs what needs the asynchronous runtime.
+    ///
+    /// The configuration is read before, and no thread has been started until here: a sandbox of the kernel that is to hold for the
+    /// whole process has to be entered at this point, since it is inherited by threads and can't be put around those that run already.
+    pub(crate) fn block_on<T>(future: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+            Error::new(ErrorKind::Internal, "no-threads", format!("threads can't be started: {error}"))
+                .with_hint("a limit on processes may be too low: see `ulimit -u`")
+                .with_source(error)
+        })?;
+        runtime.block_on(future)
+    }
+
+    fn sources(&self) -> Outcome<Sources> {
+        let mut sources = Sources::from_environment()?;
+        sources.project.clone_from(&self.config);
+        sources.overrides.clone_from(&self.set);
+        sources.overrides.extend(self.data_dir.clone().map(|directory| ("data_dir".to_owned(), directory)));
+        Ok(sources)
+    }
+}
+
+/// A word for a POSIX shell.
+pub(crate) fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '=');
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("`key=value` is wanted, such as `limits.cpu_ms=100`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn assignments() {
+        let check = |text: &str, expected: Option<(&str, &str)>| {
+            let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            assert_eq!(assignment(text).ok(), expected, "{text}");
+        };
+        check("a.b=1", Some(("a.b", "1")));
+        check("a==", Some(("a", "=")));
+        check("a=", Some(("a", "")));
+        check("a", None);
+        check("=a", None);
+    }
+
+    #[test]
+    fn words_for_a_shell() {
+        assert_eq!(quoted("/tmp/a-b.c"), "/tmp/a-b.c");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}
