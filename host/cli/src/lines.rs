@@ -200,7 +200,7 @@ mod tests {
             wall_ms: 1234,
         };
         assert_eq!(summary(&result, PLAIN), "finished · 3 steps · 1 tool call · 2 model calls · 1.2 s");
-        result.usage = Usage { input_tokens: Some(10), output_tokens: Some(1), cached_tokens: None };
+        result.usage = Usage { input_tokens: Some(10), output_tokens: Some(1), ..Usage::default() };
         result.stop_reason = StopReason::Timeout;
         let expected = "out of time · 3 steps · 1 tool call · 2 model calls · 10 tokens in · 1 token out · 1.2 s";
         assert_eq!(summary(&result, PLAIN), expected);

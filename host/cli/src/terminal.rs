@@ -37,10 +37,11 @@ impl Terminal {
         }
     }
 
-    /// What the runtime says beside its results: warnings, and with each `-v` more. Libraries stay quiet.
+    /// What the runtime says beside its results, more with each `-v`; what a user must know is reported without it. Libraries stay
+    /// quiet.
     pub(crate) fn start_logging(&self, verbose: u8) {
         let filter = match verbose {
-            0 => "error,sandbar=warn",
+            0 => "error",
             1 => "error,sandbar=info",
             2 => "warn,sandbar=debug",
             _ => "info,sandbar=trace",

@@ -130,7 +130,9 @@ impl Guest {
         store.set_hostcall_fuel(MAX_TRANSFER_BYTES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|context| {
-            Ok(match context.data().meter.check()? {
+            let state = context.data();
+            state.note_memory();
+            Ok(match state.meter.check()? {
                 Slice::Going => UpdateDeadline::Continue(1),
                 Slice::Over => UpdateDeadline::Yield(1),
             })
@@ -139,6 +141,7 @@ impl Guest {
             Program::Tool(program) => program.instantiate_async(&mut store).await.map(Instance::Tool),
             Program::Pattern(program) => program.instantiate_async(&mut store).await.map(Instance::Pattern),
         };
+        store.data().note_memory();
         match instance {
             Ok(program) => Ok(Self {
                 store,
@@ -162,6 +165,7 @@ impl Guest {
     /// What the call left behind: drops its ports, reports what was dropped or printed.
     fn end(&mut self) {
         let state = self.store.data_mut();
+        state.note_memory();
         state.ports = CallPorts::default();
         for (sink, bucket) in [("log", state.log), ("progress", state.progress)] {
             if bucket.dropped > 0 {
@@ -239,9 +243,12 @@ impl CallSetup {
             let result = guest.call(call).await?;
             Ok((result, guest))
         });
-        let result = GuestCall::new(host, session, meter.clone(), in_lane, future).await;
+        let result = GuestCall::new(host.clone(), session, meter.clone(), in_lane, future).await;
         if meter.has_overstayed() {
             plugin.note_overstay();
+        }
+        if let Some(observe) = host.observer.get() {
+            observe(meter.stats(&plugin.name));
         }
         result
     }
@@ -296,14 +303,22 @@ fn preopen(builder: &mut WasiCtxBuilder, workspace: &Workspace, name: &str, acce
 }
 
 impl GuestState {
+    fn note_memory(&self) {
+        self.meter.note_memory(self.limiter.held());
+    }
+
     /// The error of a call that the guest did not answer: our own limit, or a trap with what the guest said on standard error.
     fn explain(&self, error: &wasmtime::Error) -> Error {
         let plugin = &self.plugin;
-        if let Some(own) = error.downcast_ref::<Error>() {
-            return own.clone().told(|message| format!("`{plugin}` was {message}"));
-        }
-        if let Some(refusal) = self.limiter.refusal {
-            return refused(plugin, refusal);
+        let own = error.downcast_ref::<Error>();
+        match (self.limiter.refusal, own) {
+            // A guest that is refused memory and goes on asking runs into its time limit: the memory is what was wrong.
+            (Some(refusal), Some(own)) => {
+                return refused(plugin, refusal).told(|message| format!("{message}, then {}", own.message));
+            }
+            (Some(refusal), None) => return refused(plugin, refusal),
+            (None, Some(own)) => return own.clone().told(|message| format!("`{plugin}` was {message}")),
+            (None, None) => {}
         }
         let said = self.stderr.text();
         let (code, what) = match error.downcast_ref::<Trap>() {

@@ -1,6 +1,6 @@
 //! What all guests share, for the life of the process: engine, threads, places, memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sandbar_protocol::Result;
 use tokio::sync::Semaphore;
@@ -10,9 +10,13 @@ use crate::engine::{Allocation, Linkers, fingerprint, running_engine};
 use crate::error::internal;
 use crate::lane::Lane;
 use crate::memory::{GuestMemory, default_budget};
+use crate::meter::CallStats;
 use crate::slots::{Slot, Slots};
 use crate::ticker::Ticker;
 use crate::warm::Warm;
+
+/// Told of every call that has ended.
+pub(crate) type Observer = Box<dyn Fn(CallStats) + Send + Sync>;
 
 pub(crate) struct Host {
     pub(crate) engine: Engine,
@@ -24,6 +28,7 @@ pub(crate) struct Host {
     /// First slices that may run at once on callers' runtimes.
     pub(crate) slices: Arc<Semaphore>,
     pub(crate) warm: Warm,
+    pub(crate) observer: OnceLock<Observer>,
     // Dropped before the ticker, whose threads its tasks use.
     pub(crate) lane: Lane,
     pub(crate) ticker: Arc<Ticker>,
@@ -44,6 +49,7 @@ impl Host {
             slots: Slots::new(max_instances as usize),
             slices: Arc::new(Semaphore::new(share)),
             warm: Warm::new((max_instances / 4).max(1) as usize),
+            observer: OnceLock::new(),
             lane: Lane::start(ticker.clone(), share).map_err(thread_failed)?,
             ticker,
             engine,

@@ -40,6 +40,7 @@ pub use facts::Kind;
 pub use grants::Grant;
 pub use limits::GuestLimits;
 pub use manifest::{Lifetime, Manifest};
+pub use meter::CallStats;
 pub use plugin::{Plugin, Status};
 pub use plugins::{Plugins, PluginsConfig, Preparation};
 pub use sandbox::{Sandbox, SandboxSpec};

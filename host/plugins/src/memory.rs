@@ -74,6 +74,11 @@ impl StoreLimiter {
             refusal: None,
         }
     }
+
+    /// The sum of the linear memories in bytes.
+    pub(crate) fn held(&self) -> u64 {
+        self.held
+    }
 }
 
 impl ResourceLimiter for StoreLimiter {

@@ -1,5 +1,6 @@
 //! What one call has used, asked at every epoch tick and by the outer timer.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,8 +21,22 @@ pub(crate) struct Meter {
     used: AtomicU64,
     /// The thread's processor time at the start of the current slice.
     slice: AtomicU64,
+    /// Bytes of guest memory when last looked at; it never shrinks.
+    memory: AtomicU64,
     overstayed: AtomicBool,
     abandoned: AtomicBool,
+}
+
+/// What one call of a plugin has used, whether it went well or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallStats {
+    pub plugin: Arc<str>,
+    /// Time on a processor.
+    pub cpu: Duration,
+    /// From start to end, without the wait for a place.
+    pub wall: Duration,
+    /// Of the instance, at most; looked at when it starts, at each tick, and when the call ends.
+    pub peak_memory_bytes: u64,
 }
 
 /// Whether a guest may stay on its thread until the next tick.
@@ -38,6 +53,7 @@ impl Meter {
             started: Instant::now(),
             used: AtomicU64::new(0),
             slice: AtomicU64::new(0),
+            memory: AtomicU64::new(0),
             overstayed: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
         }
@@ -64,6 +80,19 @@ impl Meter {
 
     pub(crate) fn limits(&self) -> GuestLimits {
         self.limits
+    }
+
+    pub(crate) fn note_memory(&self, bytes: u64) {
+        self.memory.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stats(&self, plugin: &Arc<str>) -> CallStats {
+        CallStats {
+            plugin: plugin.clone(),
+            cpu: self.cpu(),
+            wall: self.wall(),
+            peak_memory_bytes: self.memory.load(Ordering::Relaxed),
+        }
     }
 
     /// Called on the guest's thread at a tick: an error if it must stop, otherwise whether it has had its slice.

@@ -15,6 +15,7 @@ use crate::error::broken;
 use crate::facts::{Facts, Kind};
 use crate::host::Host;
 use crate::limits::{GuestLimits, MAX_MODEL_TOOL_NAME_BYTES};
+use crate::meter::CallStats;
 use crate::plugin::{Loaded, Plugin, Ready, Status};
 use crate::sandbox::{Sandbox, SandboxSpec};
 use crate::worker::CompileWorker;
@@ -130,6 +131,12 @@ impl Plugins {
     /// What a session's plugins run in.
     pub fn sandbox(self: &Arc<Self>, spec: SandboxSpec) -> Sandbox {
         Sandbox::new(self.clone(), spec)
+    }
+
+    /// Tells of every call that ends from now on, and what it used. Only the first observer is told.
+    pub fn observe(&self, observer: impl Fn(CallStats) + Send + Sync + 'static) {
+        // Whoever comes second has been told so above.
+        let _ = self.host.observer.set(Box::new(observer));
     }
 
     /// Whether instances come from a pool; otherwise each takes longer to make.

@@ -70,6 +70,9 @@ pub struct Usage {
     /// Part of the input that came from the provider's cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cached_tokens: Option<u64>,
+    /// Part of the output that was thought and not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<u64>,
 }
 
 impl Usage {
@@ -82,6 +85,7 @@ impl Usage {
         sum(&mut self.input_tokens, other.input_tokens);
         sum(&mut self.output_tokens, other.output_tokens);
         sum(&mut self.cached_tokens, other.cached_tokens);
+        sum(&mut self.reasoning_tokens, other.reasoning_tokens);
     }
 }
 

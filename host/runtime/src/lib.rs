@@ -51,7 +51,7 @@ mod stream;
 
 pub use bundled::DEMO_PLUGINS;
 pub use config::Config;
-pub use open::{OpenOptions, load_plugins};
+pub use open::{Journal, OpenOptions, load_plugins};
 pub use runtime::Runtime;
 pub use sandbar_plugins as plugins;
 pub use sandbar_plugins::worker_entry;

@@ -23,8 +23,19 @@ pub struct OpenOptions {
     pub clock: Arc<dyn Clock>,
     /// Gives the random numbers of ids.
     pub entropy: Arc<dyn Fn() -> u64 + Send + Sync>,
+    pub journal: Journal,
     /// The size in bytes that the journal may grow to; none is what the disk holds.
     pub max_journal_bytes: Option<u64>,
+}
+
+/// Where events are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Journal {
+    /// In the data directory: what was acknowledged survives a crash.
+    #[default]
+    Disk,
+    /// Gone with the runtime: for throw-away sessions and for measuring what the disk costs.
+    Memory,
 }
 
 impl Default for OpenOptions {
@@ -34,6 +45,7 @@ impl Default for OpenOptions {
             worker: None,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(|| getrandom::u64().expect("the system has a source of random numbers")),
+            journal: Journal::Disk,
             max_journal_bytes: None,
         }
     }

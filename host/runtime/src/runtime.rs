@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::config::agents::AgentConfig;
-use crate::open::{OpenOptions, check_names, grants, load_plugins, models, no_agent};
+use crate::open::{Journal, OpenOptions, check_names, grants, load_plugins, models, no_agent};
 use crate::sessions::{self, Kept, Sessions};
 use crate::stream::RunStream;
 
@@ -60,7 +60,10 @@ impl Runtime {
             clock: options.clock.clone(),
             max_bytes: options.max_journal_bytes,
         };
-        let store = Store::open(&config.data_dir, store_options)?;
+        let store = match options.journal {
+            Journal::Disk => Store::open(&config.data_dir, store_options)?,
+            Journal::Memory => Store::in_memory(store_options)?,
+        };
         let plugins = load_plugins(&config, &options).await?;
         check_names(&config, &plugins)?;
         Ok(Self {

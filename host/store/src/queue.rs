@@ -1,7 +1,7 @@
 //! What waits for the writer, in the order in which it was asked for, bounded in bytes.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use sandbar_protocol::{Delta, Event, Result};
@@ -104,20 +104,24 @@ impl Queue {
 
     /// Fails only when the writer has stopped; the command is dropped then, and with it its reply.
     pub(crate) fn push(&self, command: Command) -> Result<()> {
-        let mut state = lock(&self.state);
-        if state.closed {
-            drop(state);
-            return Err(writer_gone());
-        }
-        let urgent = command.is_awaited();
-        let wake = state.waiting.is_empty() || (urgent && !state.urgent) || state.waiting.len() + 1 >= MAX_BATCH;
-        state.urgent |= urgent;
-        state.waiting.push_back(command);
-        drop(state);
-        if wake {
+        if self.put(command)? {
             self.changed.notify_one();
         }
         Ok(())
+    }
+
+    /// Like `push`, for a caller that has it written itself: the writer's thread is not woken up.
+    pub(crate) fn push_quietly(&self, command: Command) -> Result<()> {
+        self.put(command).map(|_| ())
+    }
+
+    /// Wakes the writer's thread up, with no lingering, if anything is there.
+    pub(crate) fn hurry(&self) {
+        let mut state = lock(&self.state);
+        if !state.waiting.is_empty() {
+            state.urgent = true;
+            self.changed.notify_one();
+        }
     }
 
     /// Waits until there is room for an item of that size.
@@ -130,28 +134,32 @@ impl Queue {
         Arc::clone(&self.room).try_acquire_many_owned(units(bytes)).ok()
     }
 
-    /// What is there, once there is something; none when the queue is closed and empty.
-    pub(crate) fn take(&self) -> Option<Vec<Command>> {
+    /// Waits until there is something to write, and a moment more for company; false when the queue is closed and empty.
+    pub(crate) fn wait(&self) -> bool {
         let mut state = lock(&self.state);
         while state.waiting.is_empty() {
             if state.closed {
-                return None;
+                return false;
             }
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let lingering = |state: &mut State| !state.urgent && !state.closed && state.waiting.len() < MAX_BATCH;
-        (state, _) = self
-            .changed
-            .wait_timeout_while(state, LINGER, lingering)
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        drop(
+            self.changed
+                .wait_timeout_while(state, LINGER, lingering)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        true
+    }
+
+    /// What is there, up to the size of a batch.
+    pub(crate) fn take(&self) -> Vec<Command> {
+        let mut state = lock(&self.state);
         let count = state.waiting.len().min(MAX_BATCH);
         let batch = state.waiting.drain(..count).collect();
         // What is left has waited long enough.
         state.urgent = !state.waiting.is_empty();
-        Some(batch)
+        batch
     }
 
     /// Nothing more is taken in; what is there is still handed out.
@@ -176,6 +184,21 @@ impl Command {
             Self::Take { reply, .. } => reply.is_some(),
             Self::Append { .. } | Self::Preview { .. } | Self::Release { .. } => false,
         }
+    }
+}
+
+impl Queue {
+    /// Whether the writer's thread should look.
+    fn put(&self, command: Command) -> Result<bool> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Err(writer_gone());
+        }
+        let urgent = command.is_awaited();
+        let wake = state.waiting.is_empty() || (urgent && !state.urgent) || state.waiting.len() + 1 >= MAX_BATCH;
+        state.urgent |= urgent;
+        state.waiting.push_back(command);
+        Ok(wake)
     }
 }
 

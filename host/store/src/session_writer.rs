@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use sandbar_protocol::{Delta, Event, EventBody, Result, RunId, SessionId};
-use tokio::sync::oneshot;
 
-use crate::error::writer_gone;
 use crate::journal::Body;
 use crate::live::Live;
 use crate::queue::Command;
@@ -88,10 +86,8 @@ impl SessionWriter {
         if let Some(settled) = self.live.settled() {
             return settled;
         }
-        let (reply, answer) = oneshot::channel();
         let live = Arc::clone(&self.live);
-        self.store.queue().push(Command::Flush { live, reply })?;
-        answer.await.unwrap_or_else(|_| Err(writer_gone()))
+        self.store.ask(|reply| Command::Flush { live, reply }).await
     }
 
     /// Reads along from the event after `after`; `head()` is from here on, 0 is from the start.

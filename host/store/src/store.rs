@@ -52,11 +52,9 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Shared {
-    queue: Arc<Queue>,
+    writer: Arc<Writer>,
     readers: Arc<Readers>,
-    live: Arc<LiveSessions>,
     clock: Arc<dyn Clock>,
-    commits: Arc<AtomicU64>,
     directory: Option<PathBuf>,
     thread: Option<JoinHandle<()>>,
 }
@@ -143,10 +141,12 @@ impl Store {
         let live = self.claim(id, false)?;
         // Made before the lease is there: if the caller goes away while it waits, this releases what was taken.
         let writer = SessionWriter::new(self.clone(), Arc::clone(&live));
-        let (reply, answer) = oneshot::channel();
-        let reply = Some(reply);
-        self.queue().push(Command::Take { live, new: None, reply })?;
-        answer.await.unwrap_or_else(|_| Err(writer_gone()))?;
+        let take = |reply| Command::Take {
+            live,
+            new: None,
+            reply: Some(reply),
+        };
+        self.ask(take).await?;
         Ok(writer)
     }
 
@@ -173,7 +173,7 @@ impl Store {
     /// Reads a session along from the event after `after`. It ends when its writer in this process is gone, at once where there
     /// is none, after what the journal has.
     pub fn subscribe(&self, session: &SessionId, after: u64) -> Result<Subscription> {
-        let live = lock(&self.shared.live).get(session).cloned();
+        let live = lock(&self.shared.writer.live).get(session).cloned();
         if live.is_none()
             && self
                 .shared
@@ -188,7 +188,7 @@ impl Store {
 
     /// How many transactions have been committed since the store was opened.
     pub fn commits(&self) -> u64 {
-        self.shared.commits.load(Ordering::Relaxed)
+        self.shared.writer.commits.load(Ordering::Relaxed)
     }
 
     pub(crate) fn subscription(&self, session: &SessionId, after: u64, live: Option<&Arc<Live>>) -> Subscription {
@@ -198,7 +198,7 @@ impl Store {
     }
 
     pub(crate) fn queue(&self) -> &Queue {
-        &self.shared.queue
+        &self.shared.writer.queue
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -212,36 +212,34 @@ impl Store {
         options: StoreOptions,
         directory: Option<PathBuf>,
     ) -> Result<Self> {
-        let mut shared = Shared {
-            queue: Arc::new(Queue::new()),
-            readers: Arc::new(readers),
-            live: Arc::default(),
-            clock: options.clock,
-            commits: Arc::default(),
-            directory,
-            thread: None,
-        };
-        let writer = Writer {
+        let writer = Arc::new(Writer {
             connection,
-            queue: Arc::clone(&shared.queue),
-            live: Arc::clone(&shared.live),
-            process: Arc::new(process),
-            commits: Arc::clone(&shared.commits),
-        };
+            queue: Queue::new(),
+            live: LiveSessions::default(),
+            process,
+            commits: AtomicU64::new(0),
+            writing: Mutex::new(()),
+        });
+        let shared_writer = Arc::clone(&writer);
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || writer.run())
+            .spawn(move || shared_writer.run())
             .doing("start the journal's writer")?;
-        shared.thread = Some(thread);
         Ok(Self {
-            shared: Arc::new(shared),
+            shared: Arc::new(Shared {
+                writer,
+                readers: Arc::new(readers),
+                clock: options.clock,
+                directory,
+                thread: Some(thread),
+            }),
         })
     }
 
     /// Two writers of one session in this process are told apart here; those of other processes by the lease.
     fn claim(&self, id: &SessionId, begins: bool) -> Result<Arc<Live>> {
         let live = Arc::new(Live::new(id, begins));
-        match lock(&self.shared.live).entry(id.clone()) {
+        match lock(&self.shared.writer.live).entry(id.clone()) {
             Entry::Vacant(place) => {
                 place.insert(Arc::clone(&live));
             }
@@ -254,16 +252,22 @@ impl Store {
         Ok(live)
     }
 
-    async fn ask(&self, command: impl FnOnce(Reply) -> Command) -> Result<()> {
+    /// Has the writer do something, and waits for its answer.
+    pub(crate) async fn ask(&self, command: impl FnOnce(Reply) -> Command) -> Result<()> {
         let (reply, answer) = oneshot::channel();
-        self.queue().push(command(reply))?;
+        if self.directory().is_some() {
+            self.queue().push(command(reply))?;
+        } else {
+            self.queue().push_quietly(command(reply))?;
+            self.shared.writer.assist();
+        }
         answer.await.unwrap_or_else(|_| Err(writer_gone()))
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.queue.close();
+        self.writer.queue.close();
         if let Some(thread) = self.thread.take() {
             // A panic in it has been reported, and everybody who waited for it has been told.
             let _ = thread.join();

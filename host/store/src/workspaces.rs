@@ -74,7 +74,9 @@ pub(crate) fn insert(connection: &Connection, new: &NewWorkspace, now_ms: u64) -
             statement.execute(params![new.id.as_str(), new.kind.as_str(), path, now_ms as i64])
         })
         .doing("create a workspace")?;
-    if inserted == 0 {
+    // A user's directory is one workspace for all sessions that see it: registering it again, in whatever process, is no mistake.
+    let same = |old: Workspace| old.kind == WorkspaceKind::User && old.kind == new.kind && old.path == new.path;
+    if inserted == 0 && !find(connection, &new.id)?.is_some_and(same) {
         return Err(Error::new(
             ErrorKind::InvalidInput,
             "workspace-exists",

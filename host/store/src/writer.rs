@@ -17,10 +17,12 @@ use crate::{journal, leases, lock, sessions, workspaces};
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) connection: Arc<Mutex<Connection>>,
-    pub(crate) queue: Arc<Queue>,
-    pub(crate) live: Arc<LiveSessions>,
-    pub(crate) process: Arc<Process>,
-    pub(crate) commits: Arc<AtomicU64>,
+    pub(crate) queue: Queue,
+    pub(crate) live: LiveSessions,
+    pub(crate) process: Process,
+    pub(crate) commits: AtomicU64,
+    /// Held from the taking of a batch until it is shown, so that batches stay in their order.
+    pub(crate) writing: Mutex<()>,
 }
 
 /// Where the sessions of a transaction stand before it is committed, by the address of their `Live`.
@@ -35,15 +37,24 @@ struct Pending {
 }
 
 impl Writer {
-    pub(crate) fn run(self) {
+    /// Writes whatever comes, until the queue is closed and empty.
+    pub(crate) fn run(&self) {
         // However this ends, nobody waits for ever.
-        let _abandon = AbandonOnDrop {
-            queue: Arc::clone(&self.queue),
-            live: Arc::clone(&self.live),
-        };
-        while let Some(batch) = self.queue.take() {
-            self.write(batch);
+        let _abandon = AbandonOnDrop(self);
+        while self.queue.wait() {
+            let _writing = lock(&self.writing);
+            self.write(self.queue.take());
         }
+    }
+
+    /// Writes on the caller's thread what is there now, unless a batch is being written. In memory that is much cheaper than
+    /// waking up another thread and being woken up by it; with a disk it would block the caller.
+    pub(crate) fn assist(&self) {
+        if let Ok(_writing) = self.writing.try_lock() {
+            self.write(self.queue.take());
+        }
+        // What another thread writes, or was too much for one batch, is the writer's own.
+        self.queue.hurry();
     }
 
     fn write(&self, batch: Vec<Command>) {
@@ -225,16 +236,13 @@ impl Writer {
     }
 }
 
-struct AbandonOnDrop {
-    queue: Arc<Queue>,
-    live: Arc<LiveSessions>,
-}
+struct AbandonOnDrop<'a>(&'a Writer);
 
-impl Drop for AbandonOnDrop {
+impl Drop for AbandonOnDrop<'_> {
     fn drop(&mut self) {
-        self.queue.abandon();
+        self.0.queue.abandon();
         // After an orderly end there are none.
-        for live in lock(&self.live).values() {
+        for live in lock(&self.0.live).values() {
             live.fail(&writer_gone());
         }
     }

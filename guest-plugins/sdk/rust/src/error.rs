@@ -27,3 +27,15 @@ impl Error {
         self
     }
 }
+
+/// So that `?` works on files; the message of the system is all that it says, so name the file where you can.
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        let code = match error.kind() {
+            std::io::ErrorKind::NotFound => "not-found",
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => "denied",
+            _ => "io",
+        };
+        Self::new(code, error.to_string())
+    }
+}

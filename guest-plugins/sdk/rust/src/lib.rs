@@ -1,7 +1,71 @@
 //! Write Sandbar plugins in Rust: a tool plugin is a list of functions, a pattern is one function.
 //!
-//! Everything here also works natively, so that a plugin's functions are tested by `cargo test`; only the two macros
-//! [`tool_plugin!`] and [`pattern_plugin!`] speak of WebAssembly.
+//! # A tool
+//!
+//! A tool is a function with a typed input. The doc comment of the input type tells the model what the tool does, those of its
+//! fields what each is; [`tool_plugin!`] makes the component.
+//!
+//! ```
+//! use sandbar_sdk::{Context, Error, Tool};
+//!
+//! sandbar_sdk::tool_plugin!(tools);
+//!
+//! fn tools() -> Vec<Tool> {
+//!     vec![Tool::new("count", count).read_only()]
+//! }
+//!
+//! /// Counts the words of a text.
+//! #[derive(serde::Deserialize, schemars::JsonSchema)]
+//! struct Count {
+//!     /// The text.
+//!     text: String,
+//! }
+//!
+//! fn count(input: Count, _context: &Context) -> Result<String, Error> {
+//!     match input.text.split_whitespace().count() {
+//!         0 => Err(Error::new("invalid-input", "`text` is empty").hint("give a text")),
+//!         words => Ok(words.to_string()),
+//!     }
+//! }
+//! # fn main() {
+//! # assert_eq!(tools()[0].call(r#"{"text":"a b"}"#, &Context::default()).unwrap().text, "2");
+//! # }
+//! ```
+//!
+//! Several tools go into the same list. [`Context::config`] reads the plugin's own configuration, [`progress`] shows partial output
+//! to the person who watches, [`info`] and its like log. Files of the workspace, if the plugin requests and is granted them, are at
+//! `/` for `std::fs`. Every call has a fresh instance by default, so keep nothing in statics.
+//!
+//! # A pattern
+//!
+//! A pattern is a function from a [`View`](view::View), what happened since its last step, to a [`Decision`](view::Decision), what to
+//! do next; [`pattern_plugin!`] makes the component. The host owns the conversation: results of tools are in it already when a step
+//! sees them.
+//!
+//! ```
+//! use sandbar_sdk::Error;
+//! use sandbar_sdk::view::{Change, Decision, View};
+//!
+//! sandbar_sdk::pattern_plugin!(step);
+//!
+//! /// The model answers once, and gets to call no tool.
+//! fn step(view: &View) -> Result<Decision, Error> {
+//!     Ok(match view.last_reply() {
+//!         Some(_) => Decision::new().finish(None, "done"),
+//!         None => Decision::new().model(),
+//!     })
+//! }
+//! # fn main() {
+//! # assert_eq!(step(&View::of([Change::request("hi")])).unwrap(), Decision::new().model());
+//! # assert_eq!(step(&View::of([Change::reply("ho")])).unwrap(), Decision::new().finish(None, "done"));
+//! # }
+//! ```
+//!
+//! # Testing
+//!
+//! Everything here also works natively, so that a plugin's functions are tested by `cargo test`: [`Tool::call`] on a
+//! `Context::default()`, a step on a [`View::of`](view::View::of). Only the two macros speak of WebAssembly. `sandbar plugins test`
+//! runs the built component in the host's sandbox.
 
 mod error;
 mod history;
@@ -29,32 +93,7 @@ pub mod view {
 pub use schemars;
 pub use serde;
 
-/// Makes this component a tool plugin out of a function `fn() -> Vec<Tool>`.
-///
-/// ```
-/// use sandbar_sdk::{Context, Error, Tool, schemars, serde};
-///
-/// /// Says hello to somebody.
-/// #[derive(serde::Deserialize, schemars::JsonSchema)]
-/// struct Hello {
-///     /// Whom to greet.
-///     name: String,
-/// }
-///
-/// fn hello(input: Hello, _context: &Context) -> Result<String, Error> {
-///     Ok(format!("Hello, {}!", input.name))
-/// }
-///
-/// fn tools() -> Vec<Tool> {
-///     vec![Tool::new("hello", hello).read_only()]
-/// }
-///
-/// sandbar_sdk::tool_plugin!(tools);
-/// # fn main() {
-/// let output = tools()[0].call(r#"{"name":"Ada"}"#, &Context::default()).unwrap();
-/// assert_eq!(output.text, "Hello, Ada!");
-/// # }
-/// ```
+/// Makes this component a tool plugin out of a function `fn() -> Vec<Tool>`; see the [crate's page](crate) for a whole one.
 #[macro_export]
 macro_rules! tool_plugin {
     ($tools:path) => {
@@ -84,7 +123,8 @@ macro_rules! tool_plugin {
     };
 }
 
-/// Makes this component a pattern out of a function `fn(View) -> Result<Decision, Error>`.
+/// Makes this component a pattern out of a function `fn(&View) -> Result<Decision, Error>`; see the [crate's page](crate) for a
+/// whole one.
 #[macro_export]
 macro_rules! pattern_plugin {
     ($step:path) => {

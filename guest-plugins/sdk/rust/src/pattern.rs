@@ -4,14 +4,35 @@ use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::view::{
-    Action, ArtifactAction, AskAction, CompactAction, Decision, DelegateAction, DiscardAction, FinishAction, Message,
-    ModelAction, OwnCall, ToolCall, ToolRequest, ToolsAction, View,
+    Action, ArtifactAction, AskAction, Change, CompactAction, Decision, DelegateAction, DiscardAction, FinishAction,
+    Message, ModelAction, Note, OwnCall, Reply, ToolCall, ToolRequest, ToolsAction, View,
 };
 
 /// The thread that is the session's conversation.
 const MAIN: &str = "main";
 
 impl View {
+    /// For native tests: the first step of a run in which this happened.
+    pub fn of(changes: impl IntoIterator<Item = Change>) -> Self {
+        Self {
+            session: String::new(),
+            run: String::new(),
+            step: 1,
+            changes: changes.into_iter().collect(),
+            state: Vec::new(),
+            tools: Vec::new(),
+            annotations: Vec::new(),
+        }
+    }
+
+    /// What the model answered since the last step, on whichever thread; the last one if there are several.
+    pub fn last_reply(&self) -> Option<&Reply> {
+        self.changes.iter().rev().find_map(|change| match change {
+            Change::Reply(reply) => Some(reply),
+            _ => None,
+        })
+    }
+
     /// The value of an annotation, such as `steps-left`.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         let found = self.annotations.iter().find(|(name, _)| name == key);
@@ -22,6 +43,32 @@ impl View {
     pub fn config<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_str(self.annotation("config").unwrap_or("{}"))
             .map_err(|error| Error::new("bad-config", format!("the pattern's configuration is wrong: {error}")))
+    }
+}
+
+impl Change {
+    /// For native tests: the user's message that starts a run.
+    pub fn request(text: &str) -> Self {
+        Self::Note(Note {
+            id: "request".to_owned(),
+            kind: "request".to_owned(),
+            head: text.to_owned(),
+            bytes: text.len() as u64,
+            annotations: Vec::new(),
+        })
+    }
+
+    /// For native tests: an answer of the model on the session's conversation that calls no tool.
+    pub fn reply(text: &str) -> Self {
+        Self::Reply(Reply {
+            id: "reply".to_owned(),
+            thread: MAIN.to_owned(),
+            head: text.to_owned(),
+            bytes: text.len() as u64,
+            calls: Vec::new(),
+            finish_reason: "stop".to_owned(),
+            annotations: Vec::new(),
+        })
     }
 }
 
@@ -41,7 +88,7 @@ impl Decision {
         self
     }
 
-    /// Any action.
+    /// Any action, such as a [`ModelAction`].
     #[must_use]
     pub fn then(mut self, action: impl Into<Action>) -> Self {
         self.actions.push(action.into());

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use schemars::{JsonSchema, generate::SchemaSettings, transform::RecursiveTransform};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::bindings::exports::sandbar::plugin::tool::CallContext;
 use crate::{Error, Output, ToolSpec};
@@ -55,6 +55,9 @@ pub struct Context {
 
 impl Tool {
     /// The doc comment of the input type is the tool's description; those of its fields describe them.
+    ///
+    /// The function gives a `String`, a `&str`, or an [`Output`], or an [`Error`] for the model to read. It is called with what fits
+    /// the schema of its input; `#[serde(deny_unknown_fields)]` makes the schema refuse what has no meaning.
     pub fn new<I, O>(name: &'static str, run: fn(I, &Context) -> Result<O, Error>) -> Self
     where
         I: DeserializeOwned + JsonSchema + 'static,
@@ -217,6 +220,18 @@ impl Output {
         }
     }
 
+    /// The same for programs, as JSON.
+    pub fn structured(mut self, value: &impl Serialize) -> Result<Self, Error> {
+        let text = serde_json::to_string(value).map_err(|error| {
+            Error::new(
+                "not-json",
+                format!("the structured output can't be written as JSON: {error}"),
+            )
+        })?;
+        self.structured = Some(text);
+        Ok(self)
+    }
+
     /// Another text for the person who watches.
     #[must_use]
     pub fn user_text(mut self, text: impl Into<String>) -> Self {
@@ -227,6 +242,12 @@ impl Output {
 
 impl From<String> for Output {
     fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<&str> for Output {
+    fn from(text: &str) -> Self {
         Self::new(text)
     }
 }

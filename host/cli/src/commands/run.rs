@@ -47,7 +47,7 @@ impl Run {
         let config = options.config()?;
         Options::block_on(async {
             let runtime = Runtime::open_with(config, open_options(terminal)).await?;
-            warn_of_broken_plugins(&runtime, request.agent.as_deref(), terminal);
+            warn_of_broken_plugins(&runtime, &request, terminal)?;
             let stream = runtime.run(request).await?;
             let result = if terminal.json {
                 watch(stream, terminal, |item| show_as_json(terminal, item)).await
@@ -101,9 +101,12 @@ fn from_stdin() -> Result<String> {
 }
 
 /// A run goes on without a broken plugin, so its user has to know.
-fn warn_of_broken_plugins(runtime: &Runtime, agent: Option<&str>, terminal: &Terminal) {
+fn warn_of_broken_plugins(runtime: &Runtime, request: &RunRequest, terminal: &Terminal) -> Result<()> {
     let config = runtime.config();
-    let Some(agent) = config.agents.get(agent.unwrap_or(&config.default_agent)) else { return };
+    let session = request.session.as_ref().map(|id| runtime.store().session(id)).transpose()?.flatten();
+    let of_session = session.map(|session| session.agent).filter(|agent| config.agents.contains_key(agent));
+    let name = request.agent.as_ref().or(of_session.as_ref()).unwrap_or(&config.default_agent);
+    let Some(agent) = config.agents.get(name) else { return Ok(()) };
     for name in agent.plugins.iter().chain([&agent.pattern]) {
         if let Some(plugin) = runtime.plugins().get(name)
             && let Status::Broken(error) = &plugin.status
@@ -111,6 +114,7 @@ fn warn_of_broken_plugins(runtime: &Runtime, agent: Option<&str>, terminal: &Ter
             terminal.warning(&error.clone().told(|message| format!("the plugin `{name}` can't be used: {message}")));
         }
     }
+    Ok(())
 }
 
 fn report(result: &RunResult, options: &Options, terminal: &Terminal) {

@@ -1,3 +1,5 @@
+//! Appending, committing in groups, and reading back.
+
 use sandbar_protocol::{Delta, EventBody};
 use serde_json::json;
 
@@ -106,6 +108,18 @@ async fn many_sessions_share_a_commit() {
     // What the writer had taken when it was held, and the rest.
     assert!(store.commits() <= 2, "{} commits for 40 sessions", store.commits());
     assert_eq!(texts(&store, "s39"), "1 one, 2 two, 3 three");
+}
+
+#[tokio::test]
+async fn a_flush_in_memory_waits_for_more_than_a_batch() {
+    let store = Store::in_memory(options()).unwrap();
+    let writer = begin(&store, "a");
+    append(&writer, &["x"; 3 * crate::queue::MAX_BATCH]).await;
+    writer.flush().await.unwrap();
+    assert_eq!(
+        store.session(&session("a")).unwrap().unwrap().events,
+        3 * crate::queue::MAX_BATCH as u64
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,3 +1,5 @@
+//! A full disk, damaged rows, a newer database: what was committed stays readable.
+
 use std::path::PathBuf;
 
 use super::*;

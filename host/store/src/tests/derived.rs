@@ -1,3 +1,5 @@
+//! Rows that are derived from events, and lists of sessions.
+
 use sandbar_protocol::{
     Error, ErrorKind, Message, ModelReply, Role, RunResult, StopReason, ToolOutcome, ToolOutput, Usage, WorkspaceId,
 };

@@ -1,3 +1,5 @@
+//! Readers that come early, late, and too slowly.
+
 use std::fmt::Write as _;
 
 use sandbar_protocol::Delta;

@@ -1,3 +1,5 @@
+//! Several processes on one data directory, played by several stores.
+
 use std::sync::Barrier;
 
 use crate::NewWorkspace;
@@ -159,8 +161,14 @@ async fn ids_are_used_once() {
         path: directory.path().to_owned(),
     };
     store.create_workspace(workspace.clone()).await.unwrap();
+    // Another session, or another process, that sees the same directory.
+    store.create_workspace(workspace.clone()).await.unwrap();
+    let elsewhere = NewWorkspace {
+        path: "/elsewhere".into(),
+        ..workspace.clone()
+    };
     assert_eq!(
-        store.create_workspace(workspace.clone()).await.unwrap_err().code,
+        store.create_workspace(elsewhere).await.unwrap_err().code,
         "workspace-exists"
     );
     let found = store.workspace(&workspace.id).unwrap().unwrap();

@@ -1,0 +1,109 @@
+//! `sandbar config`: what holds, and where it was written.
+
+use clap::Subcommand;
+use sandbar::config::origin::Origin;
+use sandbar::plugins::{Plugins, Status};
+use sandbar::protocol::Error;
+use sandbar::{Config, config};
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::lines::count;
+use crate::options::Options;
+use crate::progress::open_options;
+use crate::sanitise::{one_line, sanitise};
+use crate::style::Style;
+use crate::table::{Table, cell, plain};
+use crate::terminal::{Stream, Terminal};
+
+/// Look at the configuration
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show every key, its value, and where it was written
+    Show,
+    /// Check the configuration and the names of plugins in it, and show every problem
+    Check,
+    /// Print the JSON Schema of `sandbar.toml`
+    Schema,
+}
+
+impl ConfigCommand {
+    pub(crate) fn run(self, options: &Options, terminal: &Terminal) -> Outcome {
+        match self {
+            Self::Show => show(&options.config()?, terminal),
+            Self::Check => check(&options.config()?, terminal),
+            Self::Schema => {
+                terminal.line(&format!("{:#}", config::schema()));
+                Ok(Exit::Ok)
+            }
+        }
+    }
+}
+
+fn show(config: &Config, terminal: &Terminal) -> Outcome {
+    let mut table = Table::with_header(&["KEY", "VALUE", "FROM"]);
+    for setting in config.origins() {
+        let origin = setting.origin.to_string();
+        if terminal.json {
+            terminal.json_line(&json!({ "key": setting.key, "value": setting.value, "origin": origin }));
+            continue;
+        }
+        let style = if setting.origin == Origin::Default { Style::Dim } else { Style::Plain };
+        let value = one_line(&setting.value.to_string(), 80);
+        table.row([plain(sanitise(&setting.key)), cell(style, value), cell(Style::Dim, sanitise(&origin))]);
+    }
+    if !terminal.json {
+        terminal.lines(table.lines(terminal.paint(Stream::Out)));
+    }
+    Ok(Exit::Ok)
+}
+
+fn check(config: &Config, terminal: &Terminal) -> Outcome {
+    let plugins =
+        Options::block_on(async { Ok(sandbar::load_plugins(config, &open_options(terminal)).await?) })?;
+    let problems = problems(config, &plugins);
+    if !problems.is_empty() {
+        return Err(Failure(problems));
+    }
+    if terminal.json {
+        terminal.json_line(&json!({ "ok": true }));
+    } else {
+        let facts = [
+            count(config.agents.len() as u64, "agent"),
+            count(config.models.len() as u64, "model"),
+            count(plugins.list().count() as u64, "plugin"),
+        ];
+        let ok = terminal.paint(Stream::Out).with(Style::Green, "ok");
+        terminal.line(&format!("{ok}  {}", facts.join(", ")));
+    }
+    Ok(Exit::Ok)
+}
+
+/// Names of what isn't there, and broken plugins that an agent or a grant names.
+fn problems(config: &Config, plugins: &Plugins) -> Vec<Error> {
+    let (mut tools, mut patterns) = (Vec::new(), Vec::new());
+    let mut broken = Vec::new();
+    let is_named = |name: &str| {
+        let by_agents = config.agents.values().any(|agent| agent.pattern == name || agent.plugins.iter().any(|it| it == name));
+        by_agents || config.grants.contains_key(name)
+    };
+    for plugin in plugins.list() {
+        let name = plugin.name.to_string();
+        match &plugin.status {
+            Status::Ready(ready) if ready.kind == sandbar::plugins::Kind::Pattern => patterns.push(name),
+            Status::Ready(_) => tools.push(name),
+            Status::Broken(error) => {
+                if is_named(&name) {
+                    broken.push(error.clone().told(|message| format!("the plugin `{name}` is broken: {message}")));
+                }
+                // Its kind is unknown, so that it is missing nowhere.
+                tools.push(name.clone());
+                patterns.push(name);
+            }
+        }
+    }
+    let mut problems = config.check_plugins(&tools, &patterns);
+    problems.extend(broken);
+    problems
+}

@@ -1,0 +1,51 @@
+//! `sandbar plugins`: which there are, and what each of them can do.
+
+mod inspect;
+mod list;
+mod meaning;
+
+use clap::Subcommand;
+use sandbar::config::grants::Grant;
+use sandbar::plugins::{Origin, Plugin};
+use sandbar::protocol::FileAccess;
+
+use crate::failure::Outcome;
+use crate::options::Options;
+use crate::terminal::Terminal;
+
+/// Look at plugins: nothing of them runs but the description of their tools, once, without powers
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginsCommand {
+    List(list::List),
+    Inspect(inspect::Inspect),
+}
+
+impl PluginsCommand {
+    pub(crate) fn run(self, options: &Options, terminal: &Terminal) -> Outcome {
+        match self {
+            Self::List(command) => command.run(options, terminal),
+            Self::Inspect(command) => command.run(options, terminal),
+        }
+    }
+}
+
+/// Requested and granted. Without a manifest the operator's word is both.
+fn effective_files(plugin: &Plugin, grant: Option<&Grant>) -> FileAccess {
+    let granted = grant.map_or(FileAccess::None, |grant| grant.files);
+    plugin.manifest.as_ref().map_or(granted, |manifest| manifest.requests.files.min(granted))
+}
+
+fn access_word(access: FileAccess) -> &'static str {
+    match access {
+        FileAccess::None => "none",
+        FileAccess::ReadOnly => "read-only",
+        FileAccess::ReadWrite => "read-write",
+    }
+}
+
+fn origin_text(origin: &Origin) -> String {
+    match origin {
+        Origin::File(path) => path.display().to_string(),
+        Origin::Bundled => "bundled".to_owned(),
+    }
+}

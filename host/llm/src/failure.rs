@@ -1,0 +1,280 @@
+//! Why a call of a provider failed: one sentence, and what mends it. No text here holds a key.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use sandbar_protocol::{Error, ErrorKind};
+use serde_json::Value;
+
+use crate::limits::MAX_REPLY_BYTES;
+use crate::text::{plain, redacted};
+
+/// The most of a provider's own words that an error shows, in characters.
+const SHOWN_CHARS: usize = 300;
+/// The most of an unreadable answer that an error shows, in characters.
+const GARBLED_CHARS: usize = 200;
+
+/// A failed attempt.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// Whether another attempt may be made at once.
+    pub(crate) again: bool,
+    /// How long the provider asks to wait.
+    pub(crate) wait: Option<Duration>,
+}
+
+impl Failure {
+    /// What another attempt may mend.
+    pub(crate) fn passing(error: Error) -> Self {
+        Self { error: error.retryable(), again: true, wait: None }
+    }
+
+    /// What another attempt won't mend.
+    pub(crate) fn lasting(error: Error) -> Self {
+        Self { error, again: false, wait: None }
+    }
+}
+
+/// Whom errors are about.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// The name in the configuration.
+    pub(crate) name: String,
+    /// The provider's name for the model.
+    pub(crate) model: String,
+    pub(crate) base_url: String,
+    /// Where the key came from, such as `OPENAI_API_KEY`; none if no key is sent.
+    pub(crate) key_from: Option<String>,
+    /// How the server is started, if that is known.
+    pub(crate) start: Option<&'static str>,
+    /// The key, to take it out of what the provider says.
+    pub(crate) secret: Option<Secret>,
+}
+
+/// A key. Nothing shows it.
+#[derive(Clone)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What a provider says in an error: its words, and its code for them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    pub(crate) message: String,
+    pub(crate) code: String,
+}
+
+impl Complaint {
+    /// From the body of an error, in any of the forms that are in use.
+    pub(crate) fn read(body: &[u8]) -> Self {
+        match serde_json::from_slice::<Value>(body) {
+            Ok(value) => Self::of(&value),
+            Err(_) => {
+                let text = String::from_utf8_lossy(body);
+                let page = text.trim_start().starts_with('<');
+                Self { message: if page { "a web page".to_owned() } else { text.into_owned() }, code: String::new() }
+            }
+        }
+    }
+
+    pub(crate) fn of(value: &Value) -> Self {
+        let inner = value.get("error").filter(|error| !error.is_null()).unwrap_or(value);
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let message = ["message", "detail"].into_iter().find_map(|key| inner.get(key)).unwrap_or(inner);
+        let code = ["code", "type"].into_iter().find_map(|key| inner.get(key).filter(|code| !code.is_null()));
+        Self { message: text(message), code: code.map(text).unwrap_or_default() }
+    }
+
+    /// The status that an error within a stream stands for.
+    pub(crate) fn status(&self) -> StatusCode {
+        let number = self.code.parse().ok().and_then(|code: u16| StatusCode::from_u16(code).ok());
+        number.filter(|status| !status.is_success()).unwrap_or(match self.code.as_str() {
+            "model_not_found" => StatusCode::NOT_FOUND,
+            "invalid_api_key" | "authentication_error" => StatusCode::UNAUTHORIZED,
+            "rate_limit_exceeded" | "rate_limit_error" | "insufficient_quota" => StatusCode::TOO_MANY_REQUESTS,
+            "overloaded_error" | "overloaded" => StatusCode::SERVICE_UNAVAILABLE,
+            code if code.starts_with("invalid") || code.ends_with("BadRequestError") => StatusCode::BAD_REQUEST,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        })
+    }
+
+    pub(crate) fn is_about_model(&self, status: StatusCode) -> bool {
+        status == StatusCode::NOT_FOUND || self.code == "model_not_found"
+    }
+}
+
+impl Target {
+    /// The error for a status that is no success. A hint for an unknown model is the caller's to add: it needs the list of models.
+    pub(crate) fn refused(&self, status: StatusCode, complaint: &Complaint, wait: Option<Duration>) -> Failure {
+        let number = status.as_u16();
+        let words = match self.quoted(&complaint.message, SHOWN_CHARS) {
+            words if words.is_empty() => String::new(),
+            words => format!(": {words}"),
+        };
+        let server = &self.base_url;
+        if complaint.is_about_model(status) {
+            let message = format!("the server at `{server}` has no model `{}` ({number}){words}", self.model);
+            return Failure::lasting(model_error("unknown-model", message));
+        }
+        match number {
+            401 | 403 => {
+                let message = format!("the server at `{server}` refuses the key ({number}){words}");
+                Failure::lasting(model_error("model-unauthorized", message).with_hint(self.key_hint()))
+            }
+            429 if complaint.code == "insufficient_quota" => {
+                let message = format!("the account at `{server}` is used up ({number}){words}");
+                let hint = "check the plan and the billing of the account that the key belongs to";
+                Failure::lasting(model_error("model-rate-limited", message).with_hint(hint))
+            }
+            429 => {
+                let message = format!("the server at `{server}` is asked too often ({number}){words}");
+                let hint = format!("wait a little; `max_retries` of `[models.{}]` says how often it is tried", self.name);
+                Failure { wait, ..Failure::passing(model_error("model-rate-limited", message).with_hint(hint)) }
+            }
+            300..400 => {
+                let message = format!("the server at `{server}` has moved ({number}){words}");
+                let hint = format!("write its new address as `base_url` of `[models.{}]`", self.name);
+                Failure::lasting(model_error("model-failed", message).with_hint(hint))
+            }
+            _ => {
+                let message = format!("the server at `{server}` failed with status {number}{words}");
+                let error = model_error("model-failed", message).with_hint(self.status_hint(number, complaint));
+                match number {
+                    408 | 409 | 500.. => Failure { wait, ..Failure::passing(error) },
+                    _ => Failure::lasting(error),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn unreachable(&self, why: &str) -> Error {
+        let message = format!("the server at `{}` can't be reached: {}", self.base_url, self.quoted(why, SHOWN_CHARS));
+        let running = match self.start {
+            Some(start) => format!("is the server running? start it with `{start}`"),
+            None => "is the server running?".to_owned(),
+        };
+        model_error("model-unreachable", message)
+            .with_hint(format!("{running}; its address is `base_url` of `[models.{}]`", self.name))
+    }
+
+    pub(crate) fn cut_off(&self) -> Error {
+        model_error("model-cut-off", format!("the answer of {} ended in the middle", self.shown()))
+            .with_hint("the connection was lost, or the server stopped; ask again")
+            .retryable()
+    }
+
+    pub(crate) fn garbled(&self, found: &str) -> Error {
+        let found = match self.quoted(found, GARBLED_CHARS) {
+            found if found.is_empty() => "nothing".to_owned(),
+            found => format!("`{found}`"),
+        };
+        let message = format!("the answer of {} can't be read, it has {found}", self.shown());
+        let hint = format!("`base_url` of `[models.{}]` must be an OpenAI-compatible API; it often ends in `/v1`", self.name);
+        model_error("model-garbled", message).with_hint(hint).retryable()
+    }
+
+    pub(crate) fn too_large(&self) -> Error {
+        let message = format!("the answer of {} is larger than {} MiB", self.shown(), MAX_REPLY_BYTES >> 20);
+        model_error("reply-too-large", message)
+            .with_hint(format!("set `max_tokens` of `[models.{}]`, or ask for less", self.name))
+    }
+
+    pub(crate) fn stalled(&self, waited: Duration) -> Error {
+        let message = format!("nothing of an answer came from {} for {} seconds", self.shown(), waited.as_secs_f64());
+        model_error("model-stalled", message)
+            .with_hint(format!("raise `idle_seconds` of `[models.{}]` if the model needs longer to begin", self.name))
+            .retryable()
+    }
+
+    /// "the model `gpt-4o` at `https://…`"
+    fn shown(&self) -> String {
+        format!("the model `{}` at `{}`", self.model, self.base_url)
+    }
+
+    /// A text of the provider.
+    pub(crate) fn quoted(&self, text: &str, most: usize) -> String {
+        let secret = self.secret.as_ref().map(|secret| secret.0.as_str());
+        plain(&redacted(text, secret), most)
+    }
+
+    fn key_hint(&self) -> String {
+        match &self.key_from {
+            Some(from) => format!("check {from}"),
+            None => format!("no key was sent: set `api_key = \"env:NAME\"` in `[models.{}]`", self.name),
+        }
+    }
+
+    fn status_hint(&self, number: u16, complaint: &Complaint) -> String {
+        if complaint.code == "context_length_exceeded" {
+            return "the conversation is longer than the model can read: start a new session".to_owned();
+        }
+        match number {
+            500.. | 408 | 409 => "the provider has a problem of its own; ask again later".to_owned(),
+            _ => format!("the server doesn't accept the request: check the keys of `[models.{}]`", self.name),
+        }
+    }
+}
+
+pub(crate) fn model_error(code: &str, message: String) -> Error {
+    Error::new(ErrorKind::Model, code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_are_read_in_every_form() {
+        for (body, message, code) in [
+            (r#"{"error":{"message":"no","type":"t","code":"c"}}"#, "no", "c"),
+            (r#"{"error":{"message":"no","type":"t","code":null}}"#, "no", "t"),
+            (r#"{"error":"no such model"}"#, "no such model", ""),
+            (r#"{"object":"error","message":"no","type":"BadRequestError","code":400}"#, "no", "400"),
+            (r#"{"detail":"Not Found"}"#, "Not Found", ""),
+            (r#"{"detail":[{"msg":"bad"}]}"#, r#"[{"msg":"bad"}]"#, ""),
+            ("Bad Gateway", "Bad Gateway", ""),
+            ("\n<html><body>x", "a web page", ""),
+            ("", "", ""),
+        ] {
+            let expected = Complaint { message: message.to_owned(), code: code.to_owned() };
+            assert_eq!(Complaint::read(body.as_bytes()), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn statuses_become_errors() {
+        let target = Target {
+            name: "main".to_owned(),
+            model: "m".to_owned(),
+            base_url: "http://h/v1".to_owned(),
+            key_from: Some("`OPENAI_API_KEY`".to_owned()),
+            start: None,
+            secret: Some(Secret("sk-test-1234".to_owned())),
+        };
+        for (status, message, code, expected, again) in [
+            (401, "bad key sk-test-1234", "", "model-unauthorized: the server at `http://h/v1` refuses the key (401): bad key …", false),
+            (403, "", "", "model-unauthorized: the server at `http://h/v1` refuses the key (403)", false),
+            (404, "gone", "", "unknown-model: the server at `http://h/v1` has no model `m` (404): gone", false),
+            (400, "no", "model_not_found", "unknown-model: the server at `http://h/v1` has no model `m` (400): no", false),
+            (429, "slow", "", "model-rate-limited: the server at `http://h/v1` is asked too often (429): slow", true),
+            (429, "pay", "insufficient_quota", "model-rate-limited: the account at `http://h/v1` is used up (429): pay", false),
+            (307, "", "", "model-failed: the server at `http://h/v1` has moved (307)", false),
+            (400, "a\nb", "", "model-failed: the server at `http://h/v1` failed with status 400: a b", false),
+            (408, "", "", "model-failed: the server at `http://h/v1` failed with status 408", true),
+            (409, "", "", "model-failed: the server at `http://h/v1` failed with status 409", true),
+            (503, "", "", "model-failed: the server at `http://h/v1` failed with status 503", true),
+            (529, "", "", "model-failed: the server at `http://h/v1` failed with status 529", true),
+        ] {
+            let complaint = Complaint { message: message.to_owned(), code: code.to_owned() };
+            let failure = target.refused(StatusCode::from_u16(status).unwrap(), &complaint, None);
+            let got = format!("{}: {}", failure.error.code, failure.error.message);
+            assert_eq!((got.as_str(), failure.again, failure.error.retryable), (expected, again, again));
+        }
+        assert!(!format!("{target:?}").contains("1234"));
+    }
+}
