@@ -29,7 +29,10 @@ struct Bare {
 
 impl WasiView for Bare {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
@@ -66,8 +69,14 @@ pub(crate) async fn rows(guests: &Path, table: &mut Table) -> anyhow::Result<()>
 async fn raw(guests: &Path) -> wasmtime::Result<(Samples, Samples)> {
     let mut config = Config::new();
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(16).total_memories(64).total_tables(64).total_stacks(16).total_core_instances(128);
-    config.epoch_interruption(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    pool.total_component_instances(16)
+        .total_memories(64)
+        .total_tables(64)
+        .total_stacks(16)
+        .total_core_instances(128);
+    config
+        .epoch_interruption(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     let engine = Engine::new(&config)?;
     let component = Component::from_file(&engine, guests.join("echo.wasm"))?;
     let mut linker = Linker::new(&engine);
@@ -75,7 +84,13 @@ async fn raw(guests: &Path) -> wasmtime::Result<(Samples, Samples)> {
     bindings::ToolPlugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     let pre = bindings::ToolPluginPre::new(linker.instantiate_pre(&component)?)?;
     let fresh = || {
-        let mut store = Store::new(&engine, Bare { wasi: WasiCtx::builder().build(), table: ResourceTable::new() });
+        let mut store = Store::new(
+            &engine,
+            Bare {
+                wasi: WasiCtx::builder().build(),
+                table: ResourceTable::new(),
+            },
+        );
         store.set_epoch_deadline(u64::MAX / 2);
         store
     };
@@ -93,7 +108,10 @@ async fn raw(guests: &Path) -> wasmtime::Result<(Samples, Samples)> {
             .time(async {
                 let mut store = fresh();
                 let plugin = pre.instantiate_async(&mut store).await?;
-                plugin.sandbar_plugin_tool().call_call(&mut store, "echo", &input, &context()).await
+                plugin
+                    .sandbar_plugin_tool()
+                    .call_call(&mut store, "echo", &input, &context())
+                    .await
             })
             .await?
             .map_err(|error| wasmtime::Error::msg(format!("{error:?}")))?;
@@ -104,7 +122,11 @@ async fn raw(guests: &Path) -> wasmtime::Result<(Samples, Samples)> {
     let mut watch = Stopwatch::start();
     for _ in 0..CALLS {
         watch
-            .time(plugin.sandbar_plugin_tool().call_call(&mut store, "echo", &input, &context()))
+            .time(
+                plugin
+                    .sandbar_plugin_tool()
+                    .call_call(&mut store, "echo", &input, &context()),
+            )
             .await?
             .map_err(|error| wasmtime::Error::msg(format!("{error:?}")))?;
     }
@@ -117,13 +139,20 @@ async fn ours(guests: &Path) -> anyhow::Result<(Samples, Samples)> {
     std::fs::copy(plugins.join("echo.wasm"), plugins.join("warm.wasm"))?;
     std::fs::write(plugins.join("warm.toml"), "lifetime = \"session\"")?;
     let plugins = sandbar::load_plugins(&world.config()?, &OpenOptions::default()).await?;
-    let spec = SandboxSpec { session: SessionId::parse("bench")?, workspace: None, grants: BTreeMap::new() };
+    let spec = SandboxSpec {
+        session: SessionId::parse("bench")?,
+        workspace: None,
+        grants: BTreeMap::new(),
+    };
     let sandbox = plugins.sandbox(spec);
     let mut samples = Vec::new();
     for plugin in ["echo", "warm"] {
         let tools = sandbox.tools(plugin)?;
         let name = format!("{plugin}__echo");
-        let tool = tools.iter().find(|tool| tool.spec().name == name).ok_or_else(|| anyhow::anyhow!("no {name}"))?;
+        let tool = tools
+            .iter()
+            .find(|tool| tool.spec().name == name)
+            .ok_or_else(|| anyhow::anyhow!("no {name}"))?;
         for _ in 0..100 {
             tool.call(invocation(json!({ "text": "hello" }))?).await?;
         }

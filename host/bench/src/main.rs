@@ -23,7 +23,9 @@ use crate::table::Table;
 fn main() -> anyhow::Result<()> {
     sandbar::worker_entry();
     let mut arguments = std::env::args().skip(1);
-    let first = arguments.next().context("usage: sandbar-bench <directory with the sample components>")?;
+    let first = arguments
+        .next()
+        .context("usage: sandbar-bench <directory with the sample components>")?;
     if first == memory::CHILD {
         return memory::child(arguments);
     }

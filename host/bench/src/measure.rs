@@ -20,7 +20,10 @@ pub(crate) struct Stopwatch {
 
 impl Stopwatch {
     pub(crate) fn start() -> Self {
-        Self { cpu: process_cpu(), samples: Vec::new() }
+        Self {
+            cpu: process_cpu(),
+            samples: Vec::new(),
+        }
     }
 
     pub(crate) async fn time<T>(&mut self, operation: impl Future<Output = T>) -> T {
@@ -33,7 +36,10 @@ impl Stopwatch {
     pub(crate) fn stop(mut self) -> Samples {
         let cpu = process_cpu() - self.cpu;
         self.samples.sort_unstable();
-        Samples { sorted: self.samples, cpu }
+        Samples {
+            sorted: self.samples,
+            cpu,
+        }
     }
 }
 
@@ -48,7 +54,12 @@ impl Samples {
     }
 
     pub(crate) fn show(&self) -> String {
-        format!("p50 {}, p99 {}, CPU {}", show(self.percentile(50)), show(self.percentile(99)), show(self.cpu_each()))
+        format!(
+            "p50 {}, p99 {}, CPU {}",
+            show(self.percentile(50)),
+            show(self.percentile(99)),
+            show(self.cpu_each())
+        )
     }
 }
 
@@ -77,14 +88,25 @@ pub(crate) fn process_cpu() -> Duration {
 /// Resident memory of this process in bytes; 0 where the system doesn't say.
 pub(crate) fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm.split(' ').nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
+    let pages: u64 = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|field| field.parse().ok())
+        .unwrap_or(0);
     pages * rustix::param::page_size() as u64
 }
 
 pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("");
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("");
     let model = model.trim_start_matches([' ', '\t', ':']);
-    format!("Machine: {cores} cores, {model}, {} {}\n", std::env::consts::OS, std::env::consts::ARCH)
+    format!(
+        "Machine: {cores} cores, {model}, {} {}\n",
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )
 }

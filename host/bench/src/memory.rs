@@ -32,7 +32,10 @@ pub(crate) fn rows(table: &mut Table) -> anyhow::Result<()> {
     let text = String::from_utf8(output.stdout)?;
     let figures: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let [empty, idle, waiting] = figures[..] else {
-        anyhow::bail!("the measuring process said {text:?} {}", String::from_utf8_lossy(&output.stderr));
+        anyhow::bail!(
+            "the measuring process said {text:?} {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     };
     table.row(
         "resident memory, idle after one turn",
@@ -62,7 +65,10 @@ pub(crate) fn child(_: impl Iterator<Item = String>) -> anyhow::Result<()> {
         let idle = resident();
         let mut streams = Vec::new();
         for _ in 0..WAITING {
-            let request = RunRequest { agent: Some("waiting".to_owned()), ..RunRequest::new("wait") };
+            let request = RunRequest {
+                agent: Some("waiting".to_owned()),
+                ..RunRequest::new("wait")
+            };
             let mut stream = runtime.run(request).await?;
             loop {
                 match stream.next().await.context("the run ended")?? {

@@ -28,7 +28,9 @@ pub(crate) async fn rows(guests: &Path, table: &mut Table) -> anyhow::Result<()>
     let cold = started.elapsed();
     let mut watch = Stopwatch::start();
     for _ in 0..20 {
-        watch.time(async { anyhow::Ok(world.open(Journal::Disk).await?.close().await) }).await?;
+        watch
+            .time(async { anyhow::Ok(world.open(Journal::Disk).await?.close().await) })
+            .await?;
     }
     let cached = watch.stop();
     table.row(

@@ -9,9 +9,17 @@ pub(crate) struct Table {
 
 impl Table {
     /// `goal` as in the design; `ratio` is ours by baseline.
-    pub(crate) fn row(&mut self, what: &str, ours: impl Into<String>, baseline: impl Into<String>, ratio: Option<f64>, goal: &str) {
+    pub(crate) fn row(
+        &mut self,
+        what: &str,
+        ours: impl Into<String>,
+        baseline: impl Into<String>,
+        ratio: Option<f64>,
+        goal: &str,
+    ) {
         let ratio = ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"));
-        self.rows.push([what.to_owned(), ours.into(), baseline.into(), ratio, goal.to_owned()]);
+        self.rows
+            .push([what.to_owned(), ours.into(), baseline.into(), ratio, goal.to_owned()]);
     }
 }
 

@@ -16,9 +16,10 @@ const PYTHON: Duration = Duration::from_micros(150);
 
 pub(crate) async fn rows(guests: &Path, table: &mut Table) -> anyhow::Result<()> {
     let world = World::new(guests, &["echo"], ECHO_AGENT, &turns_script(1))?;
-    for (journal, name, goal) in
-        [(Journal::Memory, "journal in memory", "CPU ≤ 100 µs"), (Journal::Disk, "durable", "CPU ≤ 200 µs")]
-    {
+    for (journal, name, goal) in [
+        (Journal::Memory, "journal in memory", "CPU ≤ 100 µs"),
+        (Journal::Disk, "durable", "CPU ≤ 200 µs"),
+    ] {
         let runtime = world.open(journal).await?;
         for _ in 0..50 {
             turn(&runtime, None).await?;

@@ -35,7 +35,10 @@ impl World {
     }
 
     pub(crate) async fn open(&self, journal: Journal) -> anyhow::Result<Runtime> {
-        let options = OpenOptions { journal, ..OpenOptions::default() };
+        let options = OpenOptions {
+            journal,
+            ..OpenOptions::default()
+        };
         Ok(Runtime::open_with(self.config()?, options).await?)
     }
 }
@@ -57,14 +60,20 @@ steps = 1000000
 pub(crate) fn turns_script(turns: usize) -> String {
     let mut script = String::new();
     for turn in 0..turns {
-        let _ = writeln!(script, "[[reply]]\ncalls = [ {{ name = \"echo__echo\", arguments = {{ text = \"{turn}\" }} }} ]");
+        let _ = writeln!(
+            script,
+            "[[reply]]\ncalls = [ {{ name = \"echo__echo\", arguments = {{ text = \"{turn}\" }} }} ]"
+        );
         let _ = writeln!(script, "[[reply]]\ntext = \"done {turn}\"\nchunk = 1000");
     }
     script
 }
 
 pub(crate) async fn turn(runtime: &Runtime, session: Option<SessionId>) -> anyhow::Result<RunResult> {
-    let request = RunRequest { session, ..RunRequest::new("go") };
+    let request = RunRequest {
+        session,
+        ..RunRequest::new("go")
+    };
     let result = runtime.run(request).await?.result().await?;
     anyhow::ensure!(result.error.is_none(), "{:?}", result.error);
     Ok(result)

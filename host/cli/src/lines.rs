@@ -12,28 +12,67 @@ const SHOWN: usize = 100;
 pub(crate) fn event_line(body: &EventBody, paint: Paint) -> Option<String> {
     let dim = |text: &str| paint.with(Style::Dim, text);
     let failed = |name: &str, error: &Error| {
-        format!("  {} {name}  {}", paint.with(Style::Red, "✗"), one_line(&reason(error), SHOWN))
+        format!(
+            "  {} {name}  {}",
+            paint.with(Style::Red, "✗"),
+            one_line(&reason(error), SHOWN)
+        )
     };
     Some(match body {
         EventBody::ToolStarted { name, arguments, .. } => {
-            format!("  {} {} {}", paint.with(Style::Cyan, "▸"), one_line(name, SHOWN), dim(&one_line(arguments, SHOWN)))
+            format!(
+                "  {} {} {}",
+                paint.with(Style::Cyan, "▸"),
+                one_line(name, SHOWN),
+                dim(&one_line(arguments, SHOWN))
+            )
         }
-        EventBody::ToolFinished { name, outcome: ToolOutcome::Output(output), ms, .. } => {
-            let (name, facts) = (one_line(name, SHOWN), format!("{}  {}", duration(*ms), size(output.text.len())));
-            format!("  {} {name}  {}{}", paint.with(Style::Green, "✓"), dim(&facts), for_user(output))
+        EventBody::ToolFinished {
+            name,
+            outcome: ToolOutcome::Output(output),
+            ms,
+            ..
+        } => {
+            let (name, facts) = (
+                one_line(name, SHOWN),
+                format!("{}  {}", duration(*ms), size(output.text.len())),
+            );
+            format!(
+                "  {} {name}  {}{}",
+                paint.with(Style::Green, "✓"),
+                dim(&facts),
+                for_user(output)
+            )
         }
-        EventBody::ToolFinished { name, outcome: ToolOutcome::Error(error), .. } => failed(&one_line(name, SHOWN), error),
+        EventBody::ToolFinished {
+            name,
+            outcome: ToolOutcome::Error(error),
+            ..
+        } => failed(&one_line(name, SHOWN), error),
         EventBody::ModelDiscarded { error, .. } => failed("model", error),
         EventBody::ModelFinished { thread, reply, .. } if thread != "main" => {
             let text = one_line(&reply.message.text, SHOWN);
             format!("  {} {}: {text}", paint.with(Style::Cyan, "·"), one_line(thread, SHOWN))
         }
         EventBody::Artifact(artifact) => {
-            let facts = format!("{}  {}", one_line(&artifact.media_type, SHOWN), size(artifact.content.len()));
-            format!("  {} {}  {}", paint.with(Style::Green, "+"), one_line(&artifact.name, SHOWN), dim(&facts))
+            let facts = format!(
+                "{}  {}",
+                one_line(&artifact.media_type, SHOWN),
+                size(artifact.content.len())
+            );
+            format!(
+                "  {} {}  {}",
+                paint.with(Style::Green, "+"),
+                one_line(&artifact.name, SHOWN),
+                dim(&facts)
+            )
         }
         EventBody::ReplyDiscarded { reason, .. } => {
-            format!("  {} the reply was taken back: {}", paint.with(Style::Yellow, "!"), one_line(reason, SHOWN))
+            format!(
+                "  {} the reply was taken back: {}",
+                paint.with(Style::Yellow, "!"),
+                one_line(reason, SHOWN)
+            )
         }
         EventBody::Unsupported { message, .. } => {
             format!("  {} {}", paint.with(Style::Yellow, "!"), one_line(message, SHOWN))
@@ -44,17 +83,28 @@ pub(crate) fn event_line(body: &EventBody, paint: Paint) -> Option<String> {
 
 /// How a run ended and what it took, without its error.
 pub(crate) fn summary(result: &RunResult, paint: Paint) -> String {
-    let style = if result.stop_reason == StopReason::Finished { Style::Green } else { Style::Red };
+    let style = if result.stop_reason == StopReason::Finished {
+        Style::Green
+    } else {
+        Style::Red
+    };
     let mut facts = vec![
         count(result.steps.into(), "step"),
         count(result.tool_calls.into(), "tool call"),
         count(result.model_calls.into(), "model call"),
     ];
     let tokens = [(result.usage.input_tokens, "in"), (result.usage.output_tokens, "out")];
-    facts.extend(tokens.iter().filter_map(|(tokens, way)| Some(format!("{} {way}", count((*tokens)?, "token")))));
+    facts.extend(
+        tokens
+            .iter()
+            .filter_map(|(tokens, way)| Some(format!("{} {way}", count((*tokens)?, "token")))),
+    );
     facts.push(duration(result.wall_ms));
     let ended = paint.with(style, stop_reason(result.stop_reason));
-    format!("{ended} {}", paint.with(Style::Dim, &format!("· {}", facts.join(" · "))))
+    format!(
+        "{ended} {}",
+        paint.with(Style::Dim, &format!("· {}", facts.join(" · ")))
+    )
 }
 
 pub(crate) fn stop_reason(reason: StopReason) -> &'static str {
@@ -107,7 +157,11 @@ pub(crate) fn moment(ms: u64) -> String {
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
-    let (month, year) = if month < 10 { (month + 3, era * 400 + year) } else { (month - 9, era * 400 + year + 1) };
+    let (month, year) = if month < 10 {
+        (month + 3, era * 400 + year)
+    } else {
+        (month - 9, era * 400 + year + 1)
+    };
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", minute / 60, minute % 60)
 }
 
@@ -140,17 +194,26 @@ mod tests {
     fn tool_finished(outcome: Value) -> Value {
         let mut event = json!({ "type": "tool.finished", "effect": "r.1", "call_id": "c", "thread": "main",
             "name": "files__read", "ms": 12 });
-        event.as_object_mut().unwrap().extend(outcome.as_object().unwrap().clone());
+        event
+            .as_object_mut()
+            .unwrap()
+            .extend(outcome.as_object().unwrap().clone());
         event
     }
 
     #[test]
     fn tools() {
-        check(tool_started("files__search", r#"{"pattern":"durab"}"#), Some(r#"  ▸ files__search {"pattern":"durab"}"#));
+        check(
+            tool_started("files__search", r#"{"pattern":"durab"}"#),
+            Some(r#"  ▸ files__search {"pattern":"durab"}"#),
+        );
         check(tool_started("x\u{1b}[2J", "a\nb\u{202e}"), Some("  ▸ x a b\u{fffd}"));
         let long = format!("  ▸ t {}…", "x".repeat(99));
         check(tool_started("t", &"x".repeat(200)), Some(&long));
-        check(tool_finished(json!({ "output": { "text": "x".repeat(1300) } })), Some("  ✓ files__read  12 ms  1.3 KB"));
+        check(
+            tool_finished(json!({ "output": { "text": "x".repeat(1300) } })),
+            Some("  ✓ files__read  12 ms  1.3 KB"),
+        );
         check(
             tool_finished(json!({ "output": { "text": "", "user_text": "a\nb\u{7}" } })),
             Some("  ✓ files__read  12 ms  0 B\n    a\n    b\u{fffd}"),
@@ -164,9 +227,8 @@ mod tests {
     #[test]
     fn others() {
         let reply = json!({ "message": { "role": "assistant", "text": "first\nthis" }, "finish_reason": "stop" });
-        let finished = |thread| {
-            json!({ "type": "model.finished", "effect": "r.1", "thread": thread, "ms": 1, "reply": reply })
-        };
+        let finished =
+            |thread| json!({ "type": "model.finished", "effect": "r.1", "thread": thread, "ms": 1, "reply": reply });
         check(finished("main"), None);
         check(finished("plan"), Some("  · plan: first this"));
         let error = json!({ "code": "model-cut-off", "kind": "model", "message": "cut" });
@@ -179,9 +241,15 @@ mod tests {
             json!({ "type": "reply.discarded", "id": "m", "reason": "wrong" }),
             Some("  ! the reply was taken back: wrong"),
         );
-        check(json!({ "type": "unsupported", "id": "u", "message": "no" }), Some("  ! no"));
+        check(
+            json!({ "type": "unsupported", "id": "u", "message": "no" }),
+            Some("  ! no"),
+        );
         check(json!({ "type": "step.decided", "step": 1, "actions": [] }), None);
-        check(json!({ "type": "run.started", "agent": "a", "message": "m", "workspace": null }), None);
+        check(
+            json!({ "type": "run.started", "agent": "a", "message": "m", "workspace": null }),
+            None,
+        );
     }
 
     #[test]
@@ -199,8 +267,15 @@ mod tests {
             usage: Usage::default(),
             wall_ms: 1234,
         };
-        assert_eq!(summary(&result, PLAIN), "finished · 3 steps · 1 tool call · 2 model calls · 1.2 s");
-        result.usage = Usage { input_tokens: Some(10), output_tokens: Some(1), ..Usage::default() };
+        assert_eq!(
+            summary(&result, PLAIN),
+            "finished · 3 steps · 1 tool call · 2 model calls · 1.2 s"
+        );
+        result.usage = Usage {
+            input_tokens: Some(10),
+            output_tokens: Some(1),
+            ..Usage::default()
+        };
         result.stop_reason = StopReason::Timeout;
         let expected = "out of time · 3 steps · 1 tool call · 2 model calls · 10 tokens in · 1 token out · 1.2 s";
         assert_eq!(summary(&result, PLAIN), expected);
@@ -210,7 +285,13 @@ mod tests {
 
     #[test]
     fn numbers() {
-        for (ms, expected) in [(0, "0 ms"), (999, "999 ms"), (1234, "1.2 s"), (59_999, "59.9 s"), (61_000, "1 min 1 s")] {
+        for (ms, expected) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1234, "1.2 s"),
+            (59_999, "59.9 s"),
+            (61_000, "1 min 1 s"),
+        ] {
             assert_eq!(duration(ms), expected);
         }
         for (bytes, expected) in [(0, "0 B"), (999, "999 B"), (1300, "1.3 KB"), (2_560_000, "2.5 MB")] {

@@ -32,8 +32,11 @@ pub(crate) struct Options {
 }
 
 /// An agent for commands that need none: it lets them look at plugins and sessions where nothing is configured yet.
-const NOBODY: [(&str, &str); 3] =
-    [("agents.nobody.model", "nothing"), ("models.nothing.provider", "scripted"), ("default_agent", "nobody")];
+const NOBODY: [(&str, &str); 3] = [
+    ("agents.nobody.model", "nothing"),
+    ("models.nothing.provider", "scripted"),
+    ("default_agent", "nobody"),
+];
 
 impl Options {
     pub(crate) fn config(&self) -> Outcome<Config> {
@@ -54,7 +57,9 @@ impl Options {
             .map_err(|error| file_failed("create a file in", &std::env::temp_dir(), error))?;
         let set = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         sources.overrides.extend(NOBODY.map(set));
-        sources.overrides.push(set(("models.nothing.script", &script.path().to_string_lossy())));
+        sources
+            .overrides
+            .push(set(("models.nothing.script", &script.path().to_string_lossy())));
         Config::load(&sources).map_err(Failure)
     }
 
@@ -68,8 +73,14 @@ impl Options {
 
     /// How the flags that choose a configuration are written, for commands that a user may want next.
     pub(crate) fn repeated(&self) -> String {
-        let config = self.config.as_ref().map(|path| format!(" --config {}", quoted(&path.display().to_string())));
-        let data_dir = self.data_dir.as_ref().map(|path| format!(" --data-dir {}", quoted(path)));
+        let config = self
+            .config
+            .as_ref()
+            .map(|path| format!(" --config {}", quoted(&path.display().to_string())));
+        let data_dir = self
+            .data_dir
+            .as_ref()
+            .map(|path| format!(" --data-dir {}", quoted(path)));
         config.into_iter().chain(data_dir).collect()
     }
 
@@ -78,11 +89,18 @@ impl Options {
     /// The configuration is read before, and no thread has been started until here: a sandbox of the kernel that is to hold for the
     /// whole process has to be entered at this point, since it is inherited by threads and can't be put around those that run already.
     pub(crate) fn block_on<T>(future: impl Future<Output = Outcome<T>>) -> Outcome<T> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
-            Error::new(ErrorKind::Internal, "no-threads", format!("threads can't be started: {error}"))
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                Error::new(
+                    ErrorKind::Internal,
+                    "no-threads",
+                    format!("threads can't be started: {error}"),
+                )
                 .with_hint("a limit on processes may be too low: see `ulimit -u`")
                 .with_source(error)
-        })?;
+            })?;
         runtime.block_on(future)
     }
 
@@ -90,7 +108,11 @@ impl Options {
         let mut sources = Sources::from_environment()?;
         sources.project.clone_from(&self.config);
         sources.overrides.clone_from(&self.set);
-        sources.overrides.extend(self.data_dir.clone().map(|directory| ("data_dir".to_owned(), directory)));
+        sources.overrides.extend(
+            self.data_dir
+                .clone()
+                .map(|directory| ("data_dir".to_owned(), directory)),
+        );
         Ok(sources)
     }
 }

@@ -11,7 +11,10 @@ use crate::terminal::{Stream, Terminal};
 /// Options for opening a runtime or its plugins, with a bar on a terminal. Nothing is shown when nothing has to be compiled.
 pub(crate) fn open_options(terminal: &Terminal) -> OpenOptions {
     let shown = terminal.is_interactive(Stream::Err) && !terminal.json;
-    OpenOptions { progress: shown.then(bar), ..OpenOptions::default() }
+    OpenOptions {
+        progress: shown.then(bar),
+        ..OpenOptions::default()
+    }
 }
 
 fn bar() -> Arc<dyn Fn(Preparation) + Send + Sync> {
@@ -22,7 +25,11 @@ fn bar() -> Arc<dyn Fn(Preparation) + Send + Sync> {
             (Preparation::Compiling { total }, _) => {
                 let style = ProgressStyle::with_template("  compiling plugins {bar:24} {pos}/{len} {msg}");
                 let new = ProgressBar::new(total as u64);
-                new.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━╌"));
+                new.set_style(
+                    style
+                        .unwrap_or_else(|_| ProgressStyle::default_bar())
+                        .progress_chars("━━╌"),
+                );
                 new.tick();
                 *bar = Some(new);
             }

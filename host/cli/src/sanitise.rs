@@ -64,9 +64,14 @@ fn escape_length(first: char, after: &str) -> Option<usize> {
         // Commands with a text, such as a window's title or a link: they end with BEL or ESC \.
         b']' | b'P' | b'X' | b'^' | b'_' => {
             let ends = [("\u{7}", 1), ("\u{1b}\\", 2)];
-            ends.iter().filter_map(|(end, length)| after.find(end).map(|at| at + length)).min()
+            ends.iter()
+                .filter_map(|(end, length)| after.find(end).map(|at| at + length))
+                .min()
         }
-        b' '..=b'/' => bytes.get(1).is_some_and(|last| (b'0'..=b'~').contains(last)).then_some(2),
+        b' '..=b'/' => bytes
+            .get(1)
+            .is_some_and(|last| (b'0'..=b'~').contains(last))
+            .then_some(2),
         b'0'..=b'~' => Some(1),
         _ => None,
     }
@@ -74,7 +79,10 @@ fn escape_length(first: char, after: &str) -> Option<usize> {
 
 fn control_sequence_length(bytes: &[u8]) -> Option<usize> {
     let parameters = bytes.iter().take_while(|byte| (b' '..=b'?').contains(byte)).count();
-    bytes.get(parameters).is_some_and(|last| (b'@'..=b'~').contains(last)).then_some(parameters + 1)
+    bytes
+        .get(parameters)
+        .is_some_and(|last| (b'@'..=b'~').contains(last))
+        .then_some(parameters + 1)
 }
 
 #[cfg(test)]

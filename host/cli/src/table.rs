@@ -16,7 +16,10 @@ pub(crate) struct Table {
 }
 
 pub(crate) fn cell(style: Style, text: impl Into<String>) -> Cell {
-    Cell { text: text.into(), style }
+    Cell {
+        text: text.into(),
+        style,
+    }
 }
 
 pub(crate) fn plain(text: impl Into<String>) -> Cell {
@@ -25,7 +28,9 @@ pub(crate) fn plain(text: impl Into<String>) -> Cell {
 
 impl Table {
     pub(crate) fn with_header(titles: &[&str]) -> Self {
-        Self { rows: vec![titles.iter().map(|title| cell(Style::Dim, *title)).collect()] }
+        Self {
+            rows: vec![titles.iter().map(|title| cell(Style::Dim, *title)).collect()],
+        }
     }
 
     pub(crate) fn row(&mut self, cells: impl Into<Vec<Cell>>) {
@@ -35,7 +40,14 @@ impl Table {
     /// Lines without a line break, and without blanks at their ends.
     pub(crate) fn lines(&self, paint: Paint) -> Vec<String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column| self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width).max().unwrap_or(0);
+        let width = |column| {
+            self.rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(Cell::width)
+                .max()
+                .unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         self.rows.iter().map(|row| line(row, &widths, paint)).collect()
     }
@@ -73,6 +85,9 @@ mod tests {
         table.row([plain("ü"), plain(""), plain("broken")]);
         let lines = table.lines(Paint { coloured: false });
         assert_eq!(lines, ["NAME   KIND  WHY", "files  tool", "ü            broken"]);
-        assert_eq!(table.lines(Paint { coloured: true })[1], "files  \u{1b}[32mtool\u{1b}[0m");
+        assert_eq!(
+            table.lines(Paint { coloured: true })[1],
+            "files  \u{1b}[32mtool\u{1b}[0m"
+        );
     }
 }

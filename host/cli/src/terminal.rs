@@ -63,7 +63,9 @@ impl Terminal {
     }
 
     pub(crate) fn paint(&self, stream: Stream) -> Paint {
-        Paint { coloured: self.coloured && self.is_interactive(stream) }
+        Paint {
+            coloured: self.coloured && self.is_interactive(stream),
+        }
     }
 
     /// A line of data.
@@ -100,7 +102,10 @@ impl Terminal {
             Stream::Err => io::stderr().lock().write_all(text.as_bytes()).or(Ok(())),
         };
         if let Err(error) = written {
-            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            self.failure
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert(error);
         }
     }
 
@@ -123,7 +128,11 @@ impl Terminal {
         }
         let paint = self.paint(Stream::Err);
         let label = |style, label: &str| paint.with(style, label);
-        self.note(&format!("{} {}", label(style, &format!("{severity}:")), sanitise(&error.message)));
+        self.note(&format!(
+            "{} {}",
+            label(style, &format!("{severity}:")),
+            sanitise(&error.message)
+        ));
         if let Some(hint) = &error.hint {
             self.note(&format!("{} {}", label(Style::Cyan, "hint:"), sanitise(hint)));
         }

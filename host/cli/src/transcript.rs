@@ -69,7 +69,9 @@ impl<'a> Transcript<'a> {
             EventBody::ModelStarted { effect, thread, .. } if thread == MAIN_THREAD => {
                 self.answers.insert(effect.clone(), String::new());
             }
-            EventBody::ModelFinished { effect, thread, reply, .. } if thread == MAIN_THREAD => {
+            EventBody::ModelFinished {
+                effect, thread, reply, ..
+            } if thread == MAIN_THREAD => {
                 let printed = self.answers.remove(effect).unwrap_or_default();
                 self.complete(&printed, &reply.message.text);
             }

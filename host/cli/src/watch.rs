@@ -63,11 +63,18 @@ impl Interrupts {
     fn new() -> Result<Self> {
         let listen = |kind| {
             signal(kind).map_err(|error| {
-                Error::new(ErrorKind::Internal, "no-signals", format!("signals can't be received: {error}"))
-                    .with_source(error)
+                Error::new(
+                    ErrorKind::Internal,
+                    "no-signals",
+                    format!("signals can't be received: {error}"),
+                )
+                .with_source(error)
             })
         };
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
     }
 
     async fn next(&mut self) {

@@ -9,7 +9,7 @@ use crate::project::Project;
 
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// What the benchmark program is told.
+    /// One group of rows: calls, turns, history, sessions, start, memory; all by default.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
@@ -17,7 +17,9 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn run(self, project: &Project) -> Result<()> {
         guests::ensure_target(project)?;
-        let run = Invocation::cargo(&["run", "--quiet", "--release", "--package", "sandbar-bench", "--"]);
+        guests::build_for_tests(project).run(&project.root)?;
+        let samples = format!("{}/{}/release/examples", project.target_folder("guests-tests"), guests::TARGET);
+        let run = Invocation::cargo(&["run", "--quiet", "--release", "--package", "sandbar-bench", "--"]).argument(samples);
         self.arguments
             .into_iter()
             .fold(run, Invocation::argument)

@@ -49,9 +49,17 @@ fn show(config: &Config, terminal: &Terminal) -> Outcome {
             terminal.json_line(&json!({ "key": setting.key, "value": setting.value, "origin": origin }));
             continue;
         }
-        let style = if setting.origin == Origin::Default { Style::Dim } else { Style::Plain };
+        let style = if setting.origin == Origin::Default {
+            Style::Dim
+        } else {
+            Style::Plain
+        };
         let value = one_line(&setting.value.to_string(), 80);
-        table.row([plain(sanitise(&setting.key)), cell(style, value), cell(Style::Dim, sanitise(&origin))]);
+        table.row([
+            plain(sanitise(&setting.key)),
+            cell(style, value),
+            cell(Style::Dim, sanitise(&origin)),
+        ]);
     }
     if !terminal.json {
         terminal.lines(table.lines(terminal.paint(Stream::Out)));
@@ -60,8 +68,7 @@ fn show(config: &Config, terminal: &Terminal) -> Outcome {
 }
 
 fn check(config: &Config, terminal: &Terminal) -> Outcome {
-    let plugins =
-        Options::block_on(async { Ok(sandbar::load_plugins(config, &open_options(terminal)).await?) })?;
+    let plugins = Options::block_on(async { Ok(sandbar::load_plugins(config, &open_options(terminal)).await?) })?;
     let problems = problems(config, &plugins);
     if !problems.is_empty() {
         return Err(Failure(problems));
@@ -85,7 +92,10 @@ fn problems(config: &Config, plugins: &Plugins) -> Vec<Error> {
     let (mut tools, mut patterns) = (Vec::new(), Vec::new());
     let mut broken = Vec::new();
     let is_named = |name: &str| {
-        let by_agents = config.agents.values().any(|agent| agent.pattern == name || agent.plugins.iter().any(|it| it == name));
+        let by_agents = config
+            .agents
+            .values()
+            .any(|agent| agent.pattern == name || agent.plugins.iter().any(|it| it == name));
         by_agents || config.grants.contains_key(name)
     };
     for plugin in plugins.list() {
@@ -95,7 +105,11 @@ fn problems(config: &Config, plugins: &Plugins) -> Vec<Error> {
             Status::Ready(_) => tools.push(name),
             Status::Broken(error) => {
                 if is_named(&name) {
-                    broken.push(error.clone().told(|message| format!("the plugin `{name}` is broken: {message}")));
+                    broken.push(
+                        error
+                            .clone()
+                            .told(|message| format!("the plugin `{name}` is broken: {message}")),
+                    );
                 }
                 // Its kind is unknown, so that it is missing nowhere.
                 tools.push(name.clone());

@@ -57,11 +57,17 @@ impl Show<'_> {
     fn title(&self) {
         self.say(&self.with(Style::Bold, "Sandbar"));
         self.say("Agents whose tools and decisions are sandboxed WebAssembly components.");
-        self.say(&self.with(Style::Dim, &format!("Everything happens in {}", self.scene.directory.display())));
+        self.say(&self.with(
+            Style::Dim,
+            &format!("Everything happens in {}", self.scene.directory.display()),
+        ));
     }
 
     async fn librarian(&self, runtime: &Runtime) -> Outcome<RunResult> {
-        self.section("1  An agent at work", "Its tools (`files`) and its decisions (`react`) are components. Its model is a script.");
+        self.section(
+            "1  An agent at work",
+            "Its tools (`files`) and its decisions (`react`) are components. Its model is a script.",
+        );
         self.say(&format!("{} {QUESTION}\n", self.with(Style::Cyan, "you:")));
         let mut transcript = Transcript::new(self.terminal, Stream::Out);
         let stream = runtime.run(request("librarian", QUESTION)).await?;
@@ -118,7 +124,8 @@ impl Show<'_> {
             }
             _ => {
                 let why = answered.error.as_ref().map(reason).unwrap_or_default();
-                self.terminal.note(&format!("error: the agent did not finish: {}", sanitise(&why)));
+                self.terminal
+                    .note(&format!("error: the agent did not finish: {}", sanitise(&why)));
                 Exit::Failure
             }
         };
@@ -133,11 +140,23 @@ impl Show<'_> {
         let mut table = crate::table::Table::default();
         for (command, why) in [
             ("sandbar init my-agent".to_owned(), "a project of your own"),
-            (format!("sandbar plugins inspect nosy --config {config}"), "what a plugin may do"),
-            (format!("sandbar sessions show {session} --data-dir {data}"), "what happened, from the journal"),
+            (
+                format!("sandbar plugins inspect nosy --config {config}"),
+                "what a plugin may do",
+            ),
+            (
+                format!("sandbar sessions show {session} --data-dir {data}"),
+                "what happened, from the journal",
+            ),
         ] {
-            let cells = [Style::Dim, Style::Plain].into_iter().zip([format!("  {why}"), command]);
-            table.row(cells.map(|(style, text)| crate::table::cell(style, text)).collect::<Vec<_>>());
+            let cells = [Style::Dim, Style::Plain]
+                .into_iter()
+                .zip([format!("  {why}"), command]);
+            table.row(
+                cells
+                    .map(|(style, text)| crate::table::cell(style, text))
+                    .collect::<Vec<_>>(),
+            );
         }
         for line in table.lines(self.paint()) {
             self.say(&line);
@@ -145,7 +164,11 @@ impl Show<'_> {
     }
 
     fn section(&self, title: &str, text: &str) {
-        self.say(&format!("\n{}\n{}\n", self.with(Style::Bold, title), self.with(Style::Dim, text)));
+        self.say(&format!(
+            "\n{}\n{}\n",
+            self.with(Style::Bold, title),
+            self.with(Style::Dim, text)
+        ));
     }
 
     /// With `--json` standard output has the events and nothing else.
@@ -165,5 +188,8 @@ impl Show<'_> {
 }
 
 fn request(agent: &str, message: &str) -> RunRequest {
-    RunRequest { agent: Some(agent.to_owned()), ..RunRequest::new(message) }
+    RunRequest {
+        agent: Some(agent.to_owned()),
+        ..RunRequest::new(message)
+    }
 }

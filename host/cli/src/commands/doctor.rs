@@ -48,7 +48,10 @@ impl Doctor {
                 findings.extend(Options::block_on(async { Ok(plugin_host(&config, terminal).await) })?);
             }
             Err(failure) => {
-                let text = format!("{}; see `sandbar config check`", count(failure.0.len() as u64, "problem"));
+                let text = format!(
+                    "{}; see `sandbar config check`",
+                    count(failure.0.len() as u64, "problem")
+                );
                 findings.push(Finding::new(Health::Bad, "configuration", text));
             }
         }
@@ -108,7 +111,11 @@ fn memory() -> Finding {
             Finding::new(Health::Note, "memory", text)
         }
         Some(kib) => Finding::new(Health::Good, "memory", format!("{} MiB", kib / 1024)),
-        None => Finding::new(Health::Note, "memory", "its size can't be found out on this platform".to_owned()),
+        None => Finding::new(
+            Health::Note,
+            "memory",
+            "its size can't be found out on this platform".to_owned(),
+        ),
     }
 }
 
@@ -124,7 +131,10 @@ fn data_directory(directory: &Path) -> Vec<Finding> {
         let text = format!("`{shown}` isn't there yet; the first run makes it");
         let scratch = tempfile::tempdir().map_err(|error| file_failed("write in", &std::env::temp_dir(), error));
         let journal = scratch.and_then(|scratch| open_journal(scratch.path()));
-        return vec![Finding::new(Health::Good, "data directory", text), journal_finding(journal)];
+        return vec![
+            Finding::new(Health::Good, "data directory", text),
+            journal_finding(journal),
+        ];
     }
     let written = tempfile::tempfile_in(directory).map_err(|error| file_failed("write in", directory, error));
     let found = match written {
@@ -132,7 +142,11 @@ fn data_directory(directory: &Path) -> Vec<Finding> {
             let (private, mode) = mode(directory);
             let health = if private { Health::Good } else { Health::Note };
             let note = if private { "" } else { "; others can read it: chmod 700" };
-            Finding::new(health, "data directory", format!("`{shown}` is writable, mode {mode:o}{note}"))
+            Finding::new(
+                health,
+                "data directory",
+                format!("`{shown}` is writable, mode {mode:o}{note}"),
+            )
         }
         Err(error) => Finding::bad("data directory", &error),
     };
@@ -142,19 +156,27 @@ fn data_directory(directory: &Path) -> Vec<Finding> {
 fn mode(directory: &Path) -> (bool, u32) {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let mode = directory.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o7777);
+    let mode = directory
+        .metadata()
+        .map_or(0, |metadata| metadata.permissions().mode() & 0o7777);
     (mode & 0o077 == 0, mode)
 }
 
 fn open_journal(directory: &Path) -> Result<usize> {
-    Ok(Store::open(directory, StoreOptions::default())?.sessions(1000, None)?.len())
+    Ok(Store::open(directory, StoreOptions::default())?
+        .sessions(1000, None)?
+        .len())
 }
 
 fn journal_finding(opened: Result<usize>) -> Finding {
     match opened {
         Ok(sessions) => {
             let more = if sessions == 1000 { " or more" } else { "" };
-            Finding::new(Health::Good, "journal", format!("opens; {}{more}", count(sessions as u64, "session")))
+            Finding::new(
+                Health::Good,
+                "journal",
+                format!("opens; {}{more}", count(sessions as u64, "session")),
+            )
         }
         Err(error) => Finding::bad("journal", &error),
     }
@@ -225,7 +247,11 @@ fn ready_plugins(plugins: &Plugins) -> Finding {
     if broken.is_empty() {
         return Finding::new(Health::Good, "plugins", format!("{ready} ready"));
     }
-    let text = format!("{ready} ready, {} broken: {}; see `sandbar plugins list`", broken.len(), broken.join(", "));
+    let text = format!(
+        "{ready} ready, {} broken: {}; see `sandbar plugins list`",
+        broken.len(),
+        broken.join(", ")
+    );
     Finding::new(Health::Note, "plugins", text)
 }
 

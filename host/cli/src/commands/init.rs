@@ -53,7 +53,11 @@ impl Init {
         let mut table = Table::default();
         for (name, what) in done {
             let style = if what == Done::Kept { Style::Dim } else { Style::Green };
-            table.row([plain(""), cell(style, what.word()), plain(self.directory.join(name).display().to_string())]);
+            table.row([
+                plain(""),
+                cell(style, what.word()),
+                plain(self.directory.join(name).display().to_string()),
+            ]);
         }
         terminal.lines(table.lines(terminal.paint(Stream::Out)));
         let enter = match self.directory.as_os_str() == "." {
@@ -84,8 +88,11 @@ fn write_project(directory: &Path, force: bool) -> Result<Vec<(&'static str, Don
         done.push((name, if new { Done::Created } else { Done::Kept }));
     }
     let config = config();
-    let files =
-        [("sandbar.toml", config.as_str()), ("replies.toml", starter_script()), ("instructions.md", INSTRUCTIONS)];
+    let files = [
+        ("sandbar.toml", config.as_str()),
+        ("replies.toml", starter_script()),
+        ("instructions.md", INSTRUCTIONS),
+    ];
     for (name, text) in files {
         done.push((name, write_file(&directory.join(name), text, force)?));
     }
@@ -96,7 +103,10 @@ fn write_project(directory: &Path, force: bool) -> Result<Vec<(&'static str, Don
 fn config() -> String {
     starter()
         .replace("# workspace = \"work\"", "workspace = \"work\"")
-        .replace("instructions = \"Answer briefly.\"", "instructions_file = \"instructions.md\"")
+        .replace(
+            "instructions = \"Answer briefly.\"",
+            "instructions_file = \"instructions.md\"",
+        )
         .replace(" Without it every session gets a new, empty one.", "")
 }
 
@@ -126,7 +136,9 @@ mod tests {
 
     fn words(directory: &Path, force: bool) -> Vec<String> {
         let done = write_project(directory, force).unwrap();
-        done.iter().map(|(name, done)| format!("{} {name}", done.word())).collect()
+        done.iter()
+            .map(|(name, done)| format!("{} {name}", done.word()))
+            .collect()
     }
 
     #[test]
@@ -146,7 +158,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         std::fs::write(root.join("replies.toml"), "mine").unwrap();
-        let filled = ["created plugins", "created work", "created sandbar.toml", "kept replies.toml"];
+        let filled = [
+            "created plugins",
+            "created work",
+            "created sandbar.toml",
+            "kept replies.toml",
+        ];
         assert_eq!(words(root, false)[..4], filled);
         assert_eq!(std::fs::read_to_string(root.join("replies.toml")).unwrap(), "mine");
         assert!(words(root, false).iter().all(|line| line.starts_with("kept")));

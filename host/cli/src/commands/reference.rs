@@ -33,18 +33,26 @@ fn reference() -> String {
 }
 
 fn describe(parent: &Command, text: &mut String) {
-    for command in parent.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
+    for command in parent
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set() && command.get_name() != "help")
+    {
         let mut command = command.clone();
         let name = command.get_bin_name().unwrap_or_default().to_owned();
         if command.has_subcommands() {
             describe(&command, text);
             continue;
         }
-        text.push_str(&format!("\n## {name}\n\n{}\n", paragraph(command.get_long_about().or(command.get_about()))));
+        text.push_str(&format!(
+            "\n## {name}\n\n{}\n",
+            paragraph(command.get_long_about().or(command.get_about()))
+        ));
         let usage = command.render_usage().to_string();
         text.push_str(&format!("\n```\n{}\n```\n", usage.trim_start_matches("Usage: ")));
-        let own: Vec<&Arg> =
-            command.get_arguments().filter(|arg| !arg.is_global_set() && arg.get_id() != "help").collect();
+        let own: Vec<&Arg> = command
+            .get_arguments()
+            .filter(|arg| !arg.is_global_set() && arg.get_id() != "help")
+            .collect();
         if !own.is_empty() {
             text.push_str(&format!("\n{}", table(&own)));
         }
@@ -53,17 +61,30 @@ fn describe(parent: &Command, text: &mut String) {
 
 fn paragraph(about: Option<&StyledStr>) -> String {
     let about = about.map(ToString::to_string).unwrap_or_default();
-    let sentences = about.split("\n\n").map(|part| format!("{}.", part.trim().trim_end_matches('.')));
+    let sentences = about
+        .split("\n\n")
+        .map(|part| format!("{}.", part.trim().trim_end_matches('.')));
     sentences.collect::<Vec<_>>().join("\n\n")
 }
 
 fn table(args: &[&Arg]) -> String {
     let mut text = "| | |\n| --- | --- |\n".to_owned();
     for arg in args {
-        let help = arg.get_help().map(ToString::to_string).unwrap_or_default().replace('|', "\\|");
-        let default: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-        let default =
-            if default.is_empty() || !takes_value(arg) { String::new() } else { format!("; default `{}`", default.join(" ")) };
+        let help = arg
+            .get_help()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+            .replace('|', "\\|");
+        let default: Vec<_> = arg
+            .get_default_values()
+            .iter()
+            .map(|value| value.to_string_lossy())
+            .collect();
+        let default = if default.is_empty() || !takes_value(arg) {
+            String::new()
+        } else {
+            format!("; default `{}`", default.join(" "))
+        };
         text.push_str(&format!("| `{}` | {help}{default} |\n", name(arg)));
     }
     text
@@ -88,7 +109,10 @@ fn takes_value(arg: &Arg) -> bool {
 }
 
 fn exit_codes() -> String {
-    let rows = exit::HELP.lines().skip(1).filter_map(|line| line.trim().split_once("  "));
+    let rows = exit::HELP
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.trim().split_once("  "));
     let rows = rows.map(|(code, meaning)| format!("| {code} | {} |\n", meaning.trim()));
     format!("| code | meaning |\n| --- | --- |\n{}", rows.collect::<String>())
 }

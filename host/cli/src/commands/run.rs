@@ -63,11 +63,17 @@ impl Run {
     }
 
     fn request(self) -> Result<RunRequest> {
-        let tightest = Limits { steps: u32::MAX, tool_calls: u32::MAX, wall_ms: u64::MAX };
+        let tightest = Limits {
+            steps: u32::MAX,
+            tool_calls: u32::MAX,
+            wall_ms: u64::MAX,
+        };
         let limits = Limits {
             steps: self.steps.unwrap_or(tightest.steps),
             tool_calls: self.tool_calls.unwrap_or(tightest.tool_calls),
-            wall_ms: self.timeout.map_or(tightest.wall_ms, |seconds| u64::from(seconds) * 1000),
+            wall_ms: self
+                .timeout
+                .map_or(tightest.wall_ms, |seconds| u64::from(seconds) * 1000),
         };
         Ok(RunRequest {
             message: message(&self.message)?,
@@ -93,9 +99,13 @@ fn message(words: &[String]) -> Result<String> {
 fn from_stdin() -> Result<String> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(|error| {
-        Error::new(ErrorKind::InvalidInput, "bad-message", format!("the message can't be read: {error}"))
-            .with_hint("standard input must be text in UTF-8")
-            .with_source(error)
+        Error::new(
+            ErrorKind::InvalidInput,
+            "bad-message",
+            format!("the message can't be read: {error}"),
+        )
+        .with_hint("standard input must be text in UTF-8")
+        .with_source(error)
     })?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
@@ -103,15 +113,32 @@ fn from_stdin() -> Result<String> {
 /// A run goes on without a broken plugin, so its user has to know.
 fn warn_of_broken_plugins(runtime: &Runtime, request: &RunRequest, terminal: &Terminal) -> Result<()> {
     let config = runtime.config();
-    let session = request.session.as_ref().map(|id| runtime.store().session(id)).transpose()?.flatten();
-    let of_session = session.map(|session| session.agent).filter(|agent| config.agents.contains_key(agent));
-    let name = request.agent.as_ref().or(of_session.as_ref()).unwrap_or(&config.default_agent);
-    let Some(agent) = config.agents.get(name) else { return Ok(()) };
+    let session = request
+        .session
+        .as_ref()
+        .map(|id| runtime.store().session(id))
+        .transpose()?
+        .flatten();
+    let of_session = session
+        .map(|session| session.agent)
+        .filter(|agent| config.agents.contains_key(agent));
+    let name = request
+        .agent
+        .as_ref()
+        .or(of_session.as_ref())
+        .unwrap_or(&config.default_agent);
+    let Some(agent) = config.agents.get(name) else {
+        return Ok(());
+    };
     for name in agent.plugins.iter().chain([&agent.pattern]) {
         if let Some(plugin) = runtime.plugins().get(name)
             && let Status::Broken(error) = &plugin.status
         {
-            terminal.warning(&error.clone().told(|message| format!("the plugin `{name}` can't be used: {message}")));
+            terminal.warning(
+                &error
+                    .clone()
+                    .told(|message| format!("the plugin `{name}` can't be used: {message}")),
+            );
         }
     }
     Ok(())

@@ -93,7 +93,9 @@ impl Show {
         let mut last = 0;
         loop {
             let events = store.events(&self.id, last, PAGE)?;
-            let Some(newest) = events.last() else { return Ok(Exit::Ok) };
+            let Some(newest) = events.last() else {
+                return Ok(Exit::Ok);
+            };
             last = newest.sequence;
             for event in &events {
                 if terminal.json {
@@ -115,7 +117,10 @@ fn open(directory: &Path) -> Result<Option<Store>> {
 }
 
 fn no_journal(directory: &Path) -> Error {
-    let message = format!("there is no journal, since there is no directory `{}`", directory.display());
+    let message = format!(
+        "there is no journal, since there is no directory `{}`",
+        directory.display()
+    );
     Error::new(ErrorKind::NotFound, "no-journal", message)
         .with_hint("name the directory with `--data-dir`, or run an agent first")
 }
@@ -163,7 +168,11 @@ fn event_lines(event: &Event, paint: Paint) -> Vec<String> {
         EventBody::RunFinished(result) => {
             let mut lines = vec![format!("\n{}", summary(result, paint))];
             if let Some(error) = &result.error {
-                lines.push(format!("{} {}", paint.with(Style::Red, "error:"), sanitise(&error.message)));
+                lines.push(format!(
+                    "{} {}",
+                    paint.with(Style::Red, "error:"),
+                    sanitise(&error.message)
+                ));
             }
             lines
         }
@@ -189,12 +198,18 @@ mod tests {
             "\n── r-1 · main · 1970-01-01 00:00\n\nuser\ndo it",
         );
         let reply = json!({ "message": { "role": "assistant", "text": "Done.\n" }, "finish_reason": "stop" });
-        check(json!({ "type": "model.finished", "effect": "e", "thread": "main", "ms": 1, "reply": reply }), "\nmodel\nDone.");
+        check(
+            json!({ "type": "model.finished", "effect": "e", "thread": "main", "ms": 1, "reply": reply }),
+            "\nmodel\nDone.",
+        );
         check(json!({ "type": "step.decided", "step": 1, "actions": [] }), "");
         check(json!({ "type": "unsupported", "id": "u", "message": "no" }), "  ! no");
         let error = json!({ "code": "c", "kind": "model", "message": "gone" });
         let result = json!({ "type": "run.finished", "session": "s-1", "run": "r-1", "stop_reason": "model-failed", "text": "",
             "error": error, "steps": 1, "tool_calls": 0, "model_calls": 0, "usage": {}, "wall_ms": 5 });
-        check(result, "\nmodel failed · 1 step · 0 tool calls · 0 model calls · 5 ms\nerror: gone");
+        check(
+            result,
+            "\nmodel failed · 1 step · 0 tool calls · 0 model calls · 5 ms\nerror: gone",
+        );
     }
 }

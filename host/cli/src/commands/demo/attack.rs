@@ -9,7 +9,11 @@ use crate::style::{Paint, Style};
 /// Tool, what it tries, and the errors that mean that the host held.
 const ATTEMPTS: [(&str, &str, &[&str]); 4] = [
     ("endless_loop__spin", "computes for ever", &["cpu-limit", "wall-limit"]),
-    ("memory_bomb__allocate", "takes memory without end", &["memory-limit", "cpu-limit", "plugin-trapped"]),
+    (
+        "memory_bomb__allocate",
+        "takes memory without end",
+        &["memory-limit", "cpu-limit", "plugin-trapped"],
+    ),
     ("nosy__read_outside", "reads /etc/passwd by five ways", &["refused"]),
     ("crasher__crash", "crashes", &["plugin-trapped"]),
 ];
@@ -30,13 +34,19 @@ impl Attack {
     /// A line for a call that ended.
     pub(super) fn see(&mut self, item: &StreamItem, paint: Paint) -> Option<String> {
         let StreamItem::Event(event) = item else { return None };
-        let EventBody::ToolFinished { name, outcome, ms, .. } = &event.body else { return None };
+        let EventBody::ToolFinished { name, outcome, ms, .. } = &event.body else {
+            return None;
+        };
         let said = match outcome {
             ToolOutcome::Error(error) => one_line(&error.message, 66),
             ToolOutcome::Output(output) => one_line(&output.text, 66),
         };
         let (tried, good) = self.judge(name, outcome);
-        let mark = if good { paint.with(Style::Green, "✓") } else { paint.with(Style::Red, "✗") };
+        let mark = if good {
+            paint.with(Style::Green, "✓")
+        } else {
+            paint.with(Style::Red, "✗")
+        };
         let plugin = name.split("__").next().unwrap_or_default();
         let plugin = paint.with(Style::Bold, &format!("{:13}", one_line(plugin, 40)));
         let time = paint.with(Style::Dim, &format!("{:>7}", duration(*ms)));
@@ -45,15 +55,22 @@ impl Attack {
 
     /// What happened, or why the demo failed.
     pub(super) fn verdict(&self) -> Result<String, String> {
-        let finished = self.result.as_ref().is_some_and(|result| result.stop_reason == StopReason::Finished);
-        let missing = ATTEMPTS.iter().find(|(tool, ..)| !self.contained.iter().any(|seen| seen == tool));
+        let finished = self
+            .result
+            .as_ref()
+            .is_some_and(|result| result.stop_reason == StopReason::Finished);
+        let missing = ATTEMPTS
+            .iter()
+            .find(|(tool, ..)| !self.contained.iter().any(|seen| seen == tool));
         if let Some(problem) = self.problems.first() {
             return Err(problem.clone());
         }
         match (missing, self.harmless_works, finished) {
             (None, true, true) => {
                 let number = ATTEMPTS.len();
-                Ok(format!("{number} attacks, {number} contained, and the run went on after each."))
+                Ok(format!(
+                    "{number} attacks, {number} contained, and the run went on after each."
+                ))
             }
             (Some((tool, ..)), ..) => Err(format!("`{tool}` did not run")),
             (None, false, _) => Err(format!("`{}` did not work after the attacks", HARMLESS.0)),
@@ -72,7 +89,10 @@ impl Attack {
         match outcome {
             ToolOutcome::Error(error) if codes.contains(&error.code.as_str()) => self.contained.push(name.to_owned()),
             ToolOutcome::Error(error) => {
-                self.problems.push(format!("`{name}` failed for another reason than it should: {}", error.code));
+                self.problems.push(format!(
+                    "`{name}` failed for another reason than it should: {}",
+                    error.code
+                ));
             }
             ToolOutcome::Output(_) => self.problems.push(format!("`{name}` was not stopped")),
         }
@@ -91,7 +111,10 @@ mod tests {
     fn ended(name: &str, code: Option<&str>) -> StreamItem {
         let outcome = match code {
             Some(code) => ToolOutcome::Error(Error::new(ErrorKind::Plugin, code, "it was\nstopped")),
-            None => ToolOutcome::Output(ToolOutput { text: "a.md".to_owned(), ..ToolOutput::default() }),
+            None => ToolOutcome::Output(ToolOutput {
+                text: "a.md".to_owned(),
+                ..ToolOutput::default()
+            }),
         };
         let body = EventBody::ToolFinished {
             effect: "e".to_owned(),
@@ -102,7 +125,13 @@ mod tests {
             ms: 251,
         };
         let (session, run) = (SessionId::from_entropy(1), RunId::from_entropy(1));
-        StreamItem::Event(Arc::new(Event { session, sequence: 1, run, at_ms: 0, body }))
+        StreamItem::Event(Arc::new(Event {
+            session,
+            sequence: 1,
+            run,
+            at_ms: 0,
+            body,
+        }))
     }
 
     fn check(stop_reason: StopReason, calls: &[(&str, Option<&str>)], expected: Result<&str, &str>) {
@@ -136,7 +165,11 @@ mod tests {
             ("files__list", None),
         ];
         let finished = StopReason::Finished;
-        check(finished, &all, Ok("4 attacks, 4 contained, and the run went on after each."));
+        check(
+            finished,
+            &all,
+            Ok("4 attacks, 4 contained, and the run went on after each."),
+        );
         check(finished, &all[1..], Err("`endless_loop__spin` did not run"));
         check(finished, &all[..4], Err("`files__list` did not work after the attacks"));
         check(StopReason::ModelFailed, &all, Err("the run did not finish"));
@@ -144,13 +177,20 @@ mod tests {
         spoiled[2].1 = None;
         check(finished, &spoiled, Err("`nosy__read_outside` was not stopped"));
         spoiled[2].1 = Some("unknown-tool");
-        check(finished, &spoiled, Err("`nosy__read_outside` failed for another reason than it should: unknown-tool"));
+        check(
+            finished,
+            &spoiled,
+            Err("`nosy__read_outside` failed for another reason than it should: unknown-tool"),
+        );
     }
 
     #[test]
     fn columns_are_aligned() {
         let mut attack = Attack::default();
-        let line = attack.see(&ended("crasher__crash", Some("plugin-trapped")), Paint { coloured: false });
+        let line = attack.see(
+            &ended("crasher__crash", Some("plugin-trapped")),
+            Paint { coloured: false },
+        );
         let expected = "  ✓ crasher       crashes                          251 ms  it was stopped";
         assert_eq!(line.as_deref(), Some(expected));
     }

@@ -14,10 +14,19 @@ const ATTACKER: &str = include_str!("attacker.toml");
 
 /// The documentation, for those who run the program without its sources.
 const DOCS: [(&str, &str); 5] = [
-    ("getting-started.md", include_str!("../../../../../docs/guide/getting-started.md")),
-    ("configuration.md", include_str!("../../../../../docs/guide/configuration.md")),
+    (
+        "getting-started.md",
+        include_str!("../../../../../docs/guide/getting-started.md"),
+    ),
+    (
+        "configuration.md",
+        include_str!("../../../../../docs/guide/configuration.md"),
+    ),
     ("plugins.md", include_str!("../../../../../docs/guide/plugins.md")),
-    ("writing-a-script.md", include_str!("../../../../../docs/guide/writing-a-script.md")),
+    (
+        "writing-a-script.md",
+        include_str!("../../../../../docs/guide/writing-a-script.md"),
+    ),
     ("exit-codes.md", include_str!("../../../../../docs/guide/exit-codes.md")),
 ];
 
@@ -31,7 +40,9 @@ pub(super) struct Scene {
 impl Scene {
     /// `paced`: the model's text comes slowly enough to be watched.
     pub(super) fn set_up(wanted: Option<PathBuf>, paced: bool) -> Result<Self> {
-        let scene = Self { directory: directory(wanted)? };
+        let scene = Self {
+            directory: directory(wanted)?,
+        };
         for name in ["plugins", "work", "data"] {
             scene.create(name)?;
         }
@@ -48,7 +59,11 @@ impl Scene {
         // A text in JSON is one in TOML, too.
         let config = CONFIG.replace("@DOCS@", &serde_json::Value::from(docs).to_string());
         scene.write("sandbar.toml", config.as_bytes())?;
-        let librarian = if paced { LIBRARIAN.to_owned() } else { LIBRARIAN.replace("delay_ms = 20", "delay_ms = 0") };
+        let librarian = if paced {
+            LIBRARIAN.to_owned()
+        } else {
+            LIBRARIAN.replace("delay_ms = 20", "delay_ms = 0")
+        };
         scene.write("librarian.toml", librarian.as_bytes())?;
         scene.write("attacker.toml", ATTACKER.as_bytes())?;
         for plugin in DEMO_PLUGINS {
@@ -86,7 +101,9 @@ impl Scene {
 fn directory(wanted: Option<PathBuf>) -> Result<PathBuf> {
     let Some(wanted) = wanted else {
         let made = tempfile::Builder::new().prefix("sandbar-demo-").tempdir();
-        return made.map(tempfile::TempDir::keep).map_err(|error| file_failed("write in", &std::env::temp_dir(), error));
+        return made
+            .map(tempfile::TempDir::keep)
+            .map_err(|error| file_failed("write in", &std::env::temp_dir(), error));
     };
     std::fs::create_dir_all(&wanted).map_err(|error| file_failed("create", &wanted, error))?;
     let wanted = std::path::absolute(&wanted).map_err(|error| file_failed("find", &wanted, error))?;
@@ -117,7 +134,16 @@ mod tests {
         assert_eq!(config.agents.keys().collect::<Vec<_>>(), ["attacker", "librarian"]);
         let docs = std::fs::read_to_string(config.grants["files"].mounts[0].path.join("guide/plugins.md")).unwrap();
         assert!(docs.contains(ANSWER));
-        assert!(!std::fs::read_to_string(scene.directory.join("librarian.toml")).unwrap().contains("delay_ms = 20"));
-        assert_eq!(Scene::set_up(Some(scene.directory), false).err().map(|error| error.code), Some("not-empty".into()));
+        assert!(
+            !std::fs::read_to_string(scene.directory.join("librarian.toml"))
+                .unwrap()
+                .contains("delay_ms = 20")
+        );
+        assert_eq!(
+            Scene::set_up(Some(scene.directory), false)
+                .err()
+                .map(|error| error.code),
+            Some("not-empty".into())
+        );
     }
 }

@@ -30,12 +30,15 @@ pub(crate) struct Inspect {
 impl Inspect {
     pub(crate) fn run(self, options: &Options, terminal: &Terminal) -> Outcome {
         let config = options.config_without_agent()?;
-        let plugins = Options::block_on(async {
-            Ok(sandbar::load_plugins(&config, &open_options(terminal)).await?)
-        })?;
+        let plugins = Options::block_on(async { Ok(sandbar::load_plugins(&config, &open_options(terminal)).await?) })?;
         let plugin = plugins.get(&self.name).ok_or_else(|| unknown(&self.name, &plugins))?;
         let grant = config.grants.get(&*plugin.name);
-        let view = View { config: &config, plugin, grant, tools: tools(&plugins, plugin, grant)? };
+        let view = View {
+            config: &config,
+            plugin,
+            grant,
+            tools: tools(&plugins, plugin, grant)?,
+        };
         if terminal.json {
             terminal.json_line(&view.json());
         } else {
@@ -43,17 +46,22 @@ impl Inspect {
         }
         match &plugin.status {
             Status::Ready(_) => Ok(Exit::Ok),
-            Status::Broken(error) => {
-                Err(error.clone().told(|message| format!("`{}` is broken: {message}", self.name)).into())
-            }
+            Status::Broken(error) => Err(error
+                .clone()
+                .told(|message| format!("`{}` is broken: {message}", self.name))
+                .into()),
         }
     }
 }
 
 fn unknown(name: &str, plugins: &Plugins) -> Error {
     let names: Vec<&str> = plugins.list().map(|plugin| &*plugin.name).collect();
-    Error::new(ErrorKind::NotFound, "no-plugin", format!("there is no plugin `{}`", name.escape_debug()))
-        .with_hint(format!("there are: {}", names.join(", ")))
+    Error::new(
+        ErrorKind::NotFound,
+        "no-plugin",
+        format!("there is no plugin `{}`", name.escape_debug()),
+    )
+    .with_hint(format!("there are: {}", names.join(", ")))
 }
 
 /// The tools as the model gets them: under their full names, with the traits that the grant leaves.
@@ -64,13 +72,20 @@ fn tools(plugins: &Arc<Plugins>, plugin: &Plugin, grant: Option<&Grant>) -> Resu
     }
     let name = plugin.name.to_string();
     let files = grant.map(|grant| grant.files).unwrap_or_default();
-    let granted = sandbar::plugins::Grant { files, ..sandbar::plugins::Grant::default() };
+    let granted = sandbar::plugins::Grant {
+        files,
+        ..sandbar::plugins::Grant::default()
+    };
     let sandbox = plugins.sandbox(SandboxSpec {
         session: SessionId::from_entropy(0),
         workspace: None,
         grants: [(name.clone(), granted)].into(),
     });
-    Ok(sandbox.tools(&name)?.iter().map(|tool| tool.spec().as_ref().clone()).collect())
+    Ok(sandbox
+        .tools(&name)?
+        .iter()
+        .map(|tool| tool.spec().as_ref().clone())
+        .collect())
 }
 
 struct View<'a> {
@@ -83,7 +98,12 @@ struct View<'a> {
 impl View<'_> {
     fn lines(&self, paint: Paint) -> Vec<String> {
         let mut lines = vec![paint.with(Style::Bold, &sanitise(&self.plugin.name))];
-        if let Some(description) = self.plugin.manifest.as_ref().and_then(|manifest| manifest.description.as_ref()) {
+        if let Some(description) = self
+            .plugin
+            .manifest
+            .as_ref()
+            .and_then(|manifest| manifest.description.as_ref())
+        {
             lines.push(one_line(description, 200));
         }
         lines.push(String::new());
@@ -94,7 +114,11 @@ impl View<'_> {
         }
         section(&mut lines, paint, "powers: requested and granted");
         lines.extend(self.powers().lines(paint));
-        section(&mut lines, paint, "limits: the configured ones; a manifest can only ask for less");
+        section(
+            &mut lines,
+            paint,
+            "limits: the configured ones; a manifest can only ask for less",
+        );
         lines.extend(self.limits().lines(paint));
         if !self.tools.is_empty() {
             section(&mut lines, paint, "tools: as the model sees them");
@@ -115,7 +139,12 @@ impl View<'_> {
         row("sha256", self.plugin.digest.clone());
         row("size", size(usize::try_from(self.plugin.bytes).unwrap_or(usize::MAX)));
         let manifest = self.plugin.manifest.as_ref();
-        row("manifest", manifest.map_or("none: what you grant is also what it requests", |_| "yes").to_owned());
+        row(
+            "manifest",
+            manifest
+                .map_or("none: what you grant is also what it requests", |_| "yes")
+                .to_owned(),
+        );
         row(
             "instance",
             match manifest.map(|manifest| manifest.lifetime).unwrap_or_default() {
@@ -127,18 +156,39 @@ impl View<'_> {
     }
 
     fn powers(&self) -> Table {
-        let requested = self.plugin.manifest.as_ref().map(|manifest| access_word(manifest.requests.files));
+        let requested = self
+            .plugin
+            .manifest
+            .as_ref()
+            .map(|manifest| access_word(manifest.requests.files));
         let granted = self.grant.map_or("none", |grant| access_word(grant.files));
         let effective = access_word(effective_files(self.plugin, self.grant));
         let mut table = Table::with_header(&["", "REQUESTED", "GRANTED", "EFFECTIVE"]);
         let name = |text: String| cell(Style::Dim, format!("  {text}"));
-        let effective = cell(if effective == "none" { Style::Plain } else { Style::Yellow }, effective);
-        table.row([name("files".to_owned()), plain(requested.unwrap_or("-")), plain(granted), effective]);
+        let effective = cell(
+            if effective == "none" {
+                Style::Plain
+            } else {
+                Style::Yellow
+            },
+            effective,
+        );
+        table.row([
+            name("files".to_owned()),
+            plain(requested.unwrap_or("-")),
+            plain(granted),
+            effective,
+        ]);
         for mount in self.grant.iter().flat_map(|grant| &grant.mounts) {
             let reach = mount.access.min(effective_files(self.plugin, self.grant));
             let place = sanitise(&mount.path.display().to_string()).into_owned();
             let granted = format!("{} of {place}", access_word(mount.access));
-            table.row([name(format!("/{}", mount.name)), plain("-"), plain(granted), plain(access_word(reach))]);
+            table.row([
+                name(format!("/{}", mount.name)),
+                plain("-"),
+                plain(granted),
+                plain(access_word(reach)),
+            ]);
         }
         table
     }
@@ -192,7 +242,11 @@ impl View<'_> {
 fn section(lines: &mut Vec<String>, paint: Paint, title: &str) {
     let (name, rest) = title.split_once(':').unwrap_or((title, ""));
     lines.push(String::new());
-    lines.push(format!("{}{}", paint.with(Style::Bold, name), paint.with(Style::Dim, &format!(":{rest}"))));
+    lines.push(format!(
+        "{}{}",
+        paint.with(Style::Bold, name),
+        paint.with(Style::Dim, &format!(":{rest}"))
+    ));
 }
 
 fn imports(imports: &[String]) -> Table {
@@ -207,11 +261,21 @@ fn imports(imports: &[String]) -> Table {
 }
 
 fn tool_lines(tool: &ToolSpec, paint: Paint) -> Vec<String> {
-    let mut lines = vec![format!("  {}  {}", paint.with(Style::Cyan, &tool.name), traits(&tool.traits))];
+    let mut lines = vec![format!(
+        "  {}  {}",
+        paint.with(Style::Cyan, &tool.name),
+        traits(&tool.traits)
+    )];
     lines.extend(sanitise(&tool.description).lines().map(|line| format!("    {line}")));
-    for (label, schema) in [("input", Some(&tool.input_schema)), ("output", tool.output_schema.as_ref())] {
+    for (label, schema) in [
+        ("input", Some(&tool.input_schema)),
+        ("output", tool.output_schema.as_ref()),
+    ] {
         if let Some(schema) = schema {
-            lines.push(format!("    {}", paint.with(Style::Dim, &format!("{label} {}", sanitise(&schema.to_string())))));
+            lines.push(format!(
+                "    {}",
+                paint.with(Style::Dim, &format!("{label} {}", sanitise(&schema.to_string())))
+            ));
         }
     }
     lines
@@ -227,7 +291,12 @@ fn traits(traits: &ToolTraits) -> String {
     .into_iter()
     .filter_map(|(holds, word)| holds.then(|| word.to_owned()))
     .collect();
-    words.extend(traits.resource.as_ref().map(|resource| format!("resource {}", one_line(resource, 80))));
+    words.extend(
+        traits
+            .resource
+            .as_ref()
+            .map(|resource| format!("resource {}", one_line(resource, 80))),
+    );
     words.extend(traits.timeout_ms.map(|timeout| format!("at most {timeout} ms")));
     words.join(", ")
 }
@@ -242,9 +311,22 @@ mod tests {
         check(ToolTraits::default(), "");
         let resource = Some("file:{/path}".to_owned());
         check(
-            ToolTraits { read_only: true, idempotent: true, resource, timeout_ms: Some(5), ..ToolTraits::default() },
+            ToolTraits {
+                read_only: true,
+                idempotent: true,
+                resource,
+                timeout_ms: Some(5),
+                ..ToolTraits::default()
+            },
             "read-only, idempotent, resource file:{/path}, at most 5 ms",
         );
-        check(ToolTraits { destructive: true, exclusive: true, ..ToolTraits::default() }, "destructive, exclusive");
+        check(
+            ToolTraits {
+                destructive: true,
+                exclusive: true,
+                ..ToolTraits::default()
+            },
+            "destructive, exclusive",
+        );
     }
 }

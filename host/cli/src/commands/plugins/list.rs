@@ -22,9 +22,7 @@ pub(crate) struct List {}
 impl List {
     pub(crate) fn run(self, options: &Options, terminal: &Terminal) -> Outcome {
         let config = options.config_without_agent()?;
-        let plugins = Options::block_on(async {
-            Ok(sandbar::load_plugins(&config, &open_options(terminal)).await?)
-        })?;
+        let plugins = Options::block_on(async { Ok(sandbar::load_plugins(&config, &open_options(terminal)).await?) })?;
         let granted = |plugin: &Plugin| config.grants.get(&*plugin.name);
         if terminal.json {
             for plugin in plugins.list() {
@@ -55,7 +53,10 @@ fn row(plugin: &Plugin, grant: Option<&Grant>) -> Vec<Cell> {
     let (kind, tools) = match &plugin.status {
         Status::Ready(ready) => {
             let names: Vec<&str> = ready.tools.iter().map(|tool| tool.name.as_str()).collect();
-            (cell(Style::Green, ready.kind.to_string()), one_line(&names.join(" "), 60))
+            (
+                cell(Style::Green, ready.kind.to_string()),
+                one_line(&names.join(" "), 60),
+            )
         }
         Status::Broken(_) => (cell(Style::Red, "broken"), String::new()),
     };
