@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use sandbar_protocol::{
-    Delta, Error, ErrorKind, EventBody, Model, ModelAction, ModelPart, ModelReply, ModelRequest, ProgressSink, Result,
+    Approval, ApprovalRequest, Approver, Delta, Error, ErrorKind, EventBody, Model, ModelAction, ModelPart, ModelReply, ModelRequest, ProgressSink, Result,
     RunId, SessionId, Tool, ToolInvocation, ToolOutcome, WorkspaceId,
 };
 use sandbar_store::SessionWriter;
@@ -65,6 +65,8 @@ pub(crate) struct Effects {
     pub(crate) workspace: Option<WorkspaceId>,
     pub(crate) locks: ResourceLocks,
     pub(crate) spending: Spending,
+    /// Asked before a tool that may change something is called; none lets the grants decide alone.
+    pub(crate) approver: Option<Approver>,
     /// Held while an event is appended, so that the fold has the journal's order.
     pub(crate) conversation: tokio::sync::Mutex<Conversation>,
     /// Texts that the pattern may read, by id.
@@ -98,6 +100,7 @@ impl Effects {
         workspace: Option<WorkspaceId>,
         locks: ResourceLocks,
         spending: Spending,
+        approver: Option<Approver>,
         conversation: Conversation,
     ) -> Self {
         Self {
@@ -110,6 +113,7 @@ impl Effects {
             workspace,
             locks,
             spending,
+            approver,
             conversation: tokio::sync::Mutex::new(conversation),
             texts: Arc::default(),
             ordinal: AtomicU32::new(0),
@@ -136,6 +140,7 @@ impl Effects {
                 if let Some(ticket) = &mut ticket {
                     ticket.granted().await;
                 }
+                let admitted = self.approve(&id, &call, admitted).await;
                 self.intent_to_call(&id, ordinal, &call, admitted.as_ref().ok()).await?;
                 let (executed, ms) = timed(self.call(&id, &call, admitted)).await;
                 drop(ticket);
@@ -169,6 +174,54 @@ impl Effects {
             tool: tool.clone(),
             input: Arc::new(input),
         })
+    }
+
+    /// Asks a person, if there is one to ask and the tool is no reader.
+    async fn approve(&self, id: &str, call: &ToolEffect, admitted: Result<Admitted>) -> Result<Admitted> {
+        let admitted = admitted?;
+        let traits = &admitted.tool.spec().traits;
+        let Some(approver) = self.approver.as_ref().filter(|_| !traits.read_only) else {
+            return Ok(admitted);
+        };
+        let invocation = self.invocation(id, call, &admitted);
+        let preview = match admitted.tool.preview(invocation) {
+            Some(preview) => match preview.await {
+                Ok(output) => Some(output.text),
+                // The call would fail in the same way, and the model can mend that without troubling a person.
+                Err(error) => return Err(error),
+            },
+            None => None,
+        };
+        let request = ApprovalRequest {
+            call_id: call.call_id.clone(),
+            tool: call.name.clone(),
+            arguments: admitted.input.clone(),
+            destructive: traits.destructive,
+            preview,
+        };
+        let approval = {
+            let _paused = self.spending.pause();
+            approver(request).await
+        };
+        match approval {
+            Approval::Allow => Ok(admitted),
+            Approval::Deny { reason } => Err(Error::new(
+                ErrorKind::Denied,
+                "denied-by-person",
+                format!("the person who watches did not allow `{}`: {reason}", call.name),
+            )
+            .with_hint("ask what they want, or go on without it")),
+        }
+    }
+
+    fn invocation(&self, id: &str, call: &ToolEffect, admitted: &Admitted) -> ToolInvocation {
+        ToolInvocation {
+            session: self.session.clone(),
+            run: self.run.clone(),
+            call_id: call.call_id.clone(),
+            input: admitted.input.clone(),
+            progress: self.progress(id),
+        }
     }
 
     fn budget(&self) -> Result<()> {
@@ -299,13 +352,7 @@ impl Effects {
             Ok(admitted) => admitted,
             Err(refusal) => return Ok(ToolOutcome::Error(refusal)),
         };
-        let invocation = ToolInvocation {
-            session: self.session.clone(),
-            run: self.run.clone(),
-            call_id: call.call_id.clone(),
-            input: admitted.input,
-            progress: self.progress(id),
-        };
+        let invocation = self.invocation(id, call, &admitted);
         Ok(match admitted.tool.call(invocation).await {
             Ok(output) => ToolOutcome::Output(output),
             Err(error) => ToolOutcome::Error(error),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use sandbar_protocol::{
-    Action, Artifact, Change, Decision, Error, ErrorKind, EventBody, History, Limits, Model, ModelAction, Pattern,
+    Action, Approver, Artifact, Change, Decision, Error, ErrorKind, EventBody, History, Limits, Model, ModelAction, Pattern,
     Result, RunId, RunResult, StopReason, Tool, ToolCall, ToolRequest, ToolsAction, View, WorkspaceId,
 };
 use sandbar_store::SessionWriter;
@@ -43,6 +43,8 @@ pub struct RunInput {
     pub workspace: Option<WorkspaceId>,
     pub locks: ResourceLocks,
     pub cancel: Cancel,
+    /// Asked before a tool that may change something is called.
+    pub approver: Option<Approver>,
 }
 
 /// How the loop ended.
@@ -75,6 +77,7 @@ pub async fn run(input: RunInput) -> (RunResult, Option<Conversation>) {
         workspace,
         locks,
         cancel,
+        approver,
     } = input;
     let effects = Effects::new(
         writer,
@@ -85,6 +88,7 @@ pub async fn run(input: RunInput) -> (RunResult, Option<Conversation>) {
         workspace.clone(),
         locks,
         Spending::start(agent.limits),
+        approver,
         conversation,
     );
     let mut looping = Loop {
@@ -104,7 +108,7 @@ pub async fn run(input: RunInput) -> (RunResult, Option<Conversation>) {
     let ended = tokio::select! {
         // Cancelling wins over work that is ready, and a limit over both, so that neither can be outrun.
         biased;
-        () = tokio::time::sleep(wall) => stopped(StopReason::Timeout, format!("the run's {} s are over", wall.as_secs_f64())),
+        () = effects.spending.over() => stopped(StopReason::Timeout, format!("the run's {} s are over", wall.as_secs_f64())),
         () = cancel.cancelled() => stopped(StopReason::Cancelled, "the run was cancelled".to_owned()),
         ended = looping.drive(started, message) => ended,
     };

@@ -1,7 +1,7 @@
 //! What a run has used, against what it may.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sandbar_protocol::{Limits, Usage};
@@ -13,6 +13,32 @@ pub(crate) struct Spending {
     tool_calls: AtomicU32,
     model_calls: AtomicU32,
     usage: Mutex<Usage>,
+    pauses: Mutex<Pauses>,
+}
+
+/// Time in which the run waits for a person.
+#[derive(Debug, Default)]
+struct Pauses {
+    /// Questions that are open.
+    open: u32,
+    since: Option<Instant>,
+    past: Duration,
+}
+
+/// The run's clock stands still until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Pause<'a>(&'a Spending);
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        let mut pauses = lock(&self.0.pauses);
+        pauses.open -= 1;
+        if pauses.open == 0
+            && let Some(since) = pauses.since.take()
+        {
+            pauses.past += since.elapsed();
+        }
+    }
 }
 
 impl Spending {
@@ -23,6 +49,7 @@ impl Spending {
             tool_calls: AtomicU32::new(0),
             model_calls: AtomicU32::new(0),
             usage: Mutex::default(),
+            pauses: Mutex::default(),
         }
     }
 
@@ -37,7 +64,7 @@ impl Spending {
 
     pub(crate) fn add_model_call(&self, usage: Usage) {
         self.model_calls.fetch_add(1, Ordering::Relaxed);
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner).add(usage);
+        lock(&self.usage).add(usage);
     }
 
     pub(crate) fn tool_calls(&self) -> u32 {
@@ -49,7 +76,7 @@ impl Spending {
     }
 
     pub(crate) fn usage(&self) -> Usage {
-        *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.usage)
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -57,10 +84,35 @@ impl Spending {
     }
 
     pub(crate) fn wall(&self) -> Duration {
-        self.started.elapsed()
+        let pauses = lock(&self.pauses);
+        let now = pauses.since.map_or(Duration::ZERO, |since| since.elapsed());
+        self.started.elapsed().saturating_sub(pauses.past + now)
+    }
+
+    pub(crate) fn pause(&self) -> Pause<'_> {
+        let mut pauses = lock(&self.pauses);
+        pauses.open += 1;
+        pauses.since.get_or_insert_with(Instant::now);
+        Pause(self)
+    }
+
+    /// Resolves when the run's wall time is over.
+    pub(crate) async fn over(&self) {
+        loop {
+            let left = self.wall_left();
+            if left.is_zero() {
+                return;
+            }
+            // A pause in between leaves some: look again then.
+            tokio::time::sleep(left).await;
+        }
     }
 
     pub(crate) fn wall_left(&self) -> Duration {
         Duration::from_millis(self.limits.wall_ms).saturating_sub(self.wall())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

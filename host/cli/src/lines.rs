@@ -191,7 +191,7 @@ mod tests {
             "arguments": arguments, "argument_digest": "", "idempotency_key": "", "idempotent": true })
     }
 
-    fn tool_finished(outcome: Value) -> Value {
+    fn tool_finished(outcome: &Value) -> Value {
         let mut event = json!({ "type": "tool.finished", "effect": "r.1", "call_id": "c", "thread": "main",
             "name": "files__read", "ms": 12 });
         event
@@ -211,15 +211,15 @@ mod tests {
         let long = format!("  ▸ t {}…", "x".repeat(99));
         check(tool_started("t", &"x".repeat(200)), Some(&long));
         check(
-            tool_finished(json!({ "output": { "text": "x".repeat(1300) } })),
+            tool_finished(&json!({ "output": { "text": "x".repeat(1300) } })),
             Some("  ✓ files__read  12 ms  1.3 KB"),
         );
         check(
-            tool_finished(json!({ "output": { "text": "", "user_text": "a\nb\u{7}" } })),
+            tool_finished(&json!({ "output": { "text": "", "user_text": "a\nb\u{7}" } })),
             Some("  ✓ files__read  12 ms  0 B\n    a\n    b\u{fffd}"),
         );
         check(
-            tool_finished(json!({ "error": { "code": "not-found", "kind": "plugin", "message": "there is no `x`" } })),
+            tool_finished(&json!({ "error": { "code": "not-found", "kind": "plugin", "message": "there is no `x`" } })),
             Some("  ✗ files__read  not-found: there is no `x`"),
         );
     }

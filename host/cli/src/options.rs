@@ -31,6 +31,9 @@ pub(crate) struct Options {
     pub(crate) no_color: bool,
 }
 
+/// The code of the problem that no agent is configured.
+const NO_AGENT: &str = "config-no-agent";
+
 /// An agent for commands that need none: it lets them look at plugins and sessions where nothing is configured yet.
 const NOBODY: [(&str, &str); 3] = [
     ("agents.nobody.model", "nothing"),
@@ -40,7 +43,21 @@ const NOBODY: [(&str, &str); 3] = [
 
 impl Options {
     pub(crate) fn config(&self) -> Outcome<Config> {
-        Config::load(&self.sources()?).map_err(Failure)
+        let sources = self.sources()?;
+        Config::load(&sources).map_err(|problems| {
+            let starts = |problem: Error| match problem.code == NO_AGENT && self.config.is_none() {
+                true => {
+                    problem.with_hint("start a project with `sandbar init`, or name a configuration with `--config`")
+                }
+                false => problem,
+            };
+            Failure(problems.into_iter().map(starts).collect())
+        })
+    }
+
+    /// Whether nothing is wrong but that there is no agent: a machine on which nothing has been configured yet.
+    pub(crate) fn has_no_agent(&self) -> bool {
+        matches!(self.config(), Err(Failure(problems)) if problems.iter().all(|problem| problem.code == NO_AGENT))
     }
 
     /// The same for commands that run no agent: that none is configured is no problem of theirs.
@@ -50,7 +67,7 @@ impl Options {
             Ok(config) => return Ok(config),
             Err(problems) => problems,
         };
-        if problems.iter().any(|problem| problem.code != "config-no-agent") {
+        if problems.iter().any(|problem| problem.code != NO_AGENT) {
             return Err(Failure(problems));
         }
         let script = tempfile::NamedTempFile::new()

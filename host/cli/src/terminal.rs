@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
 
-use sandbar::protocol::Error;
+use sandbar::protocol::{Error, Event};
 use serde::Serialize;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
@@ -62,6 +62,16 @@ impl Terminal {
         }
     }
 
+    /// In characters; none where the stream is no terminal.
+    pub(crate) fn width(&self, stream: Stream) -> Option<usize> {
+        let size = match stream {
+            Stream::Out => rustix::termios::tcgetwinsize(io::stdout()),
+            Stream::Err => rustix::termios::tcgetwinsize(io::stderr()),
+        };
+        // A terminal that doesn't know its size says 0.
+        size.ok().map(|size| size.ws_col.into()).filter(|width| *width > 0)
+    }
+
     pub(crate) fn paint(&self, stream: Stream) -> Paint {
         Paint {
             coloured: self.coloured && self.is_interactive(stream),
@@ -84,6 +94,11 @@ impl Terminal {
             Ok(text) => self.line(&text),
             Err(error) => self.note(&format!("error: a value can't be written as JSON: {error}")),
         }
+    }
+
+    /// By way of a value, since the result in `run.finished` says again what every event says, and keys in JSON are unique.
+    pub(crate) fn json_event(&self, event: &Event) {
+        self.json_line(&json!(event));
     }
 
     /// A line that is no data.

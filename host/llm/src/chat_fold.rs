@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use sandbar_protocol::{Error, ModelPart, ModelReply, Usage};
+use sandbar_protocol::{ModelPart, ModelReply, Usage};
 use serde_json::{Map, Value, json};
 
 use crate::assemble::Assembly;
@@ -80,19 +80,19 @@ impl ChatFold {
         self.bytes
     }
 
-    pub(crate) fn push(&mut self, frame: Frame) -> Result<Vec<ModelPart>, Failure> {
-        let (text, whole) = match &frame {
+    pub(crate) fn push(&mut self, frame: &Frame) -> Result<Vec<ModelPart>, Failure> {
+        let (text, whole) = match frame {
             Frame::Event(event) => (event.data.trim().as_bytes(), false),
             Frame::Document(body) => (body.as_slice(), true),
         };
-        if text.is_empty() {
+        if text.is_empty() || self.done {
             return Ok(Vec::new());
         }
         if text == b"[DONE]" {
             self.done = true;
             return Ok(Vec::new());
         }
-        let failed = matches!(&frame, Frame::Event(event) if event.name == "error");
+        let failed = matches!(frame, Frame::Event(event) if event.name == "error");
         let value: Value = match serde_json::from_slice(text) {
             Ok(value) if !failed => value,
             _ if failed => return Err(self.complaint(&Complaint::read(text))),
@@ -116,12 +116,13 @@ impl ChatFold {
         Ok(parts)
     }
 
-    pub(crate) fn finish(self) -> Result<ModelReply, Error> {
+    pub(crate) fn finish(self) -> Result<ModelReply, Failure> {
         if !self.has_ended() {
-            return Err(self.target.cut_off());
+            return Err(Failure::passing(self.target.cut_off()));
         }
         if let Some(slot) = self.slots.iter().find(|slot| slot.announced.is_none()) {
-            return Err(self.target.garbled(&format!("a call without a name: {}", slot.arguments)));
+            let found = format!("a call without a name: {}", slot.arguments);
+            return Err(Failure::lasting(self.target.garbled(&found)));
         }
         let calls = !self.slots.is_empty();
         let reason = self.reason.as_deref().map(|reason| match reason {
@@ -156,7 +157,11 @@ impl ChatFold {
             if let Some(delta) = choice.get("delta").or(whole).and_then(Value::as_object) {
                 self.delta(delta, &mut said);
             }
-            if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str).filter(|reason| !reason.is_empty()) {
+            if let Some(reason) = choice
+                .get("finish_reason")
+                .and_then(Value::as_str)
+                .filter(|reason| !reason.is_empty())
+            {
                 self.reason = Some(reason.to_owned());
             }
         }
@@ -248,7 +253,10 @@ impl ChatFold {
             return at;
         }
         self.bytes += CALL_BYTES;
-        self.slots.push(Slot { index, ..Slot::default() });
+        self.slots.push(Slot {
+            index,
+            ..Slot::default()
+        });
         self.slots.len() - 1
     }
 
@@ -262,7 +270,10 @@ impl ChatFold {
             None => {
                 let id = self.unused_id(at);
                 let slot = &mut self.slots[at];
-                said.push(ModelPart::CallStarted { id: id.clone(), name: slot.name.clone() });
+                said.push(ModelPart::CallStarted {
+                    id: id.clone(),
+                    name: slot.name.clone(),
+                });
                 slot.announced = Some(id);
                 slot.arguments.clone()
             }
@@ -314,7 +325,10 @@ fn item(mut rest: Map<String, Value>, parts: Vec<Value>, slots: Vec<Slot>) -> Op
         rest.insert("content".to_owned(), parts.into());
     }
     if slots.iter().any(|slot| !slot.rest.is_empty()) {
-        rest.insert("tool_calls".to_owned(), slots.into_iter().map(|slot| Value::Object(slot.rest)).collect());
+        rest.insert(
+            "tool_calls".to_owned(),
+            slots.into_iter().map(|slot| Value::Object(slot.rest)).collect(),
+        );
     }
     (!rest.is_empty()).then(|| json!({"format": FORMAT, "message": rest}))
 }
@@ -322,7 +336,9 @@ fn item(mut rest: Map<String, Value>, parts: Vec<Value>, slots: Vec<Slot>) -> Op
 /// Adds what came in pieces: thoughts are texts that follow each other, lists grow, and of anything else the last counts.
 fn keep(into: &mut Map<String, Value>, key: &str, value: &Value) {
     match (into.get_mut(key), value) {
-        (Some(Value::String(text)), Value::String(more)) if key.starts_with("reasoning") || key.starts_with("thinking") => {
+        (Some(Value::String(text)), Value::String(more))
+            if key.starts_with("reasoning") || key.starts_with("thinking") =>
+        {
             text.push_str(more);
         }
         (Some(Value::Array(items)), Value::Array(more)) => items.extend(more.iter().cloned()),

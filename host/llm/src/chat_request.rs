@@ -10,14 +10,22 @@ pub(crate) const FORMAT: &str = "openai-chat";
 pub(crate) fn body(settings: &Map<String, Value>, request: &ModelRequest) -> Value {
     let mut body = settings.clone();
     let system = (!request.instructions.is_empty()).then(|| json!({"role": "system", "content": request.instructions}));
-    let messages = system.into_iter().chain(request.messages.iter().map(|message| one(message)));
+    let messages = system
+        .into_iter()
+        .chain(request.messages.iter().map(|message| one(message)));
     body.insert("messages".to_owned(), messages.collect());
     if !request.tools.is_empty() {
-        body.insert("tools".to_owned(), request.tools.iter().map(|spec| tool(spec)).collect());
+        body.insert(
+            "tools".to_owned(),
+            request.tools.iter().map(|spec| tool(spec)).collect(),
+        );
     }
     if let Some(schema) = &request.schema {
         let format = json!({"name": "answer", "schema": schema, "strict": is_strict(schema)});
-        body.insert("response_format".to_owned(), json!({"type": "json_schema", "json_schema": format}));
+        body.insert(
+            "response_format".to_owned(),
+            json!({"type": "json_schema", "json_schema": format}),
+        );
     }
     Value::Object(body)
 }
@@ -45,7 +53,9 @@ fn assistant(message: &Message) -> Value {
     fields.insert("role".to_owned(), "assistant".into());
     fields.insert("content".to_owned(), content(parts, message));
     let calls = message.calls.iter().enumerate().map(|(position, call)| {
-        let further = of_calls.as_ref().and_then(|calls| calls.get(position)?.as_object().cloned());
+        let further = of_calls
+            .as_ref()
+            .and_then(|calls| calls.get(position)?.as_object().cloned());
         let mut fields = further.unwrap_or_default();
         fields.insert("id".to_owned(), call.id.as_str().into());
         fields.insert("type".to_owned(), "function".into());
@@ -93,12 +103,16 @@ fn tool(spec: &ToolSpec) -> Value {
 fn is_strict(schema: &Value) -> bool {
     match schema {
         Value::Object(fields) => {
-            let object = fields.get("type").and_then(Value::as_str) == Some("object") || fields.contains_key("properties");
+            let object =
+                fields.get("type").and_then(Value::as_str) == Some("object") || fields.contains_key("properties");
             let closed = || {
                 let required = fields.get("required").and_then(Value::as_array);
                 let is_required = |key: &String| required.is_some_and(|keys| keys.iter().any(|other| other == key));
                 fields.get("additionalProperties") == Some(&Value::Bool(false))
-                    && fields.get("properties").and_then(Value::as_object).is_some_and(|all| all.keys().all(is_required))
+                    && fields
+                        .get("properties")
+                        .and_then(Value::as_object)
+                        .is_some_and(|all| all.keys().all(is_required))
             };
             (!object || closed()) && fields.values().all(is_strict)
         }
@@ -140,7 +154,10 @@ mod tests {
 
     #[test]
     fn conversations_are_told_in_their_order() {
-        let asked = Message { calls: calls(&[r#"{"a": 1}"#, "", "{broken", "[1]"]), ..Message::new(Role::Assistant, "") };
+        let asked = Message {
+            calls: calls(&[r#"{"a": 1}"#, "", "{broken", "[1]"]),
+            ..Message::new(Role::Assistant, "")
+        };
         let messages = vec![
             Message::new(Role::User, "hello"),
             asked,
@@ -161,7 +178,13 @@ mod tests {
             {"role": "assistant", "content": "done"},
             {"role": "system", "content": "be quick"},
         ]});
-        check(&ModelRequest { instructions: "Be brief.".to_owned(), ..request(messages) }, &expected);
+        check(
+            &ModelRequest {
+                instructions: "Be brief.".to_owned(),
+                ..request(messages)
+            },
+            &expected,
+        );
     }
 
     #[test]
@@ -199,8 +222,13 @@ mod tests {
                 traits: ToolTraits::default(),
             })
         };
-        let schema = json!({"type": "object", "properties": {"a": {}}, "required": ["a"], "additionalProperties": false});
-        let request = ModelRequest { tools: vec![spec("b"), spec("a")], schema: Some(schema.clone()), ..request(Vec::new()) };
+        let schema =
+            json!({"type": "object", "properties": {"a": {}}, "required": ["a"], "additionalProperties": false});
+        let request = ModelRequest {
+            tools: vec![spec("b"), spec("a")],
+            schema: Some(schema.clone()),
+            ..request(Vec::new())
+        };
         let settings = json!({"model": "m", "stream": true}).as_object().cloned().unwrap();
         let tool = |name: &str| json!({"type": "function", "function": {"name": name, "description": "does it", "parameters": {"type": "object"}}});
         let expected = json!({
@@ -216,9 +244,18 @@ mod tests {
             (json!({"type": "string"}), true),
             (json!({"type": "object"}), false),
             (json!({"properties": {"a": {}}, "required": ["a"]}), false),
-            (json!({"properties": {"a": {}}, "required": [], "additionalProperties": false}), false),
-            (json!({"properties": {"a": {"type": "object"}}, "required": ["a"], "additionalProperties": false}), false),
-            (json!({"properties": {"a": {}}, "required": ["a"], "additionalProperties": false}), true),
+            (
+                json!({"properties": {"a": {}}, "required": [], "additionalProperties": false}),
+                false,
+            ),
+            (
+                json!({"properties": {"a": {"type": "object"}}, "required": ["a"], "additionalProperties": false}),
+                false,
+            ),
+            (
+                json!({"properties": {"a": {}}, "required": ["a"], "additionalProperties": false}),
+                true,
+            ),
         ] {
             assert_eq!(is_strict(&schema), expected, "{schema}");
         }

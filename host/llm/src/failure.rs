@@ -27,12 +27,20 @@ pub(crate) struct Failure {
 impl Failure {
     /// What another attempt may mend.
     pub(crate) fn passing(error: Error) -> Self {
-        Self { error: error.retryable(), again: true, wait: None }
+        Self {
+            error: error.retryable(),
+            again: true,
+            wait: None,
+        }
     }
 
     /// What another attempt won't mend.
     pub(crate) fn lasting(error: Error) -> Self {
-        Self { error, again: false, wait: None }
+        Self {
+            error,
+            again: false,
+            wait: None,
+        }
     }
 }
 
@@ -77,7 +85,14 @@ impl Complaint {
             Err(_) => {
                 let text = String::from_utf8_lossy(body);
                 let page = text.trim_start().starts_with('<');
-                Self { message: if page { "a web page".to_owned() } else { text.into_owned() }, code: String::new() }
+                Self {
+                    message: if page {
+                        "a web page".to_owned()
+                    } else {
+                        text.into_owned()
+                    },
+                    code: String::new(),
+                }
             }
         }
     }
@@ -85,22 +100,36 @@ impl Complaint {
     pub(crate) fn of(value: &Value) -> Self {
         let inner = value.get("error").filter(|error| !error.is_null()).unwrap_or(value);
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let message = ["message", "detail"].into_iter().find_map(|key| inner.get(key)).unwrap_or(inner);
-        let code = ["code", "type"].into_iter().find_map(|key| inner.get(key).filter(|code| !code.is_null()));
-        Self { message: text(message), code: code.map(text).unwrap_or_default() }
+        let message = ["message", "detail"]
+            .into_iter()
+            .find_map(|key| inner.get(key))
+            .unwrap_or(inner);
+        let code = ["code", "type"]
+            .into_iter()
+            .find_map(|key| inner.get(key).filter(|code| !code.is_null()));
+        Self {
+            message: text(message),
+            code: code.map(text).unwrap_or_default(),
+        }
     }
 
     /// The status that an error within a stream stands for.
     pub(crate) fn status(&self) -> StatusCode {
-        let number = self.code.parse().ok().and_then(|code: u16| StatusCode::from_u16(code).ok());
-        number.filter(|status| !status.is_success()).unwrap_or(match self.code.as_str() {
-            "model_not_found" => StatusCode::NOT_FOUND,
-            "invalid_api_key" | "authentication_error" => StatusCode::UNAUTHORIZED,
-            "rate_limit_exceeded" | "rate_limit_error" | "insufficient_quota" => StatusCode::TOO_MANY_REQUESTS,
-            "overloaded_error" | "overloaded" => StatusCode::SERVICE_UNAVAILABLE,
-            code if code.starts_with("invalid") || code.ends_with("BadRequestError") => StatusCode::BAD_REQUEST,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        })
+        let number = self
+            .code
+            .parse()
+            .ok()
+            .and_then(|code: u16| StatusCode::from_u16(code).ok());
+        number
+            .filter(|status| !status.is_success())
+            .unwrap_or(match self.code.as_str() {
+                "model_not_found" => StatusCode::NOT_FOUND,
+                "invalid_api_key" | "authentication_error" => StatusCode::UNAUTHORIZED,
+                "rate_limit_exceeded" | "rate_limit_error" | "insufficient_quota" => StatusCode::TOO_MANY_REQUESTS,
+                "overloaded_error" | "overloaded" => StatusCode::SERVICE_UNAVAILABLE,
+                code if code.starts_with("invalid") || code.ends_with("BadRequestError") => StatusCode::BAD_REQUEST,
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            })
     }
 
     pub(crate) fn is_about_model(&self, status: StatusCode) -> bool {
@@ -109,7 +138,7 @@ impl Complaint {
 }
 
 impl Target {
-    /// The error for a status that is no success. A hint for an unknown model is the caller's to add: it needs the list of models.
+    /// The error for a status that is no success. Which models there are is the caller's to add: it needs their list.
     pub(crate) fn refused(&self, status: StatusCode, complaint: &Complaint, wait: Option<Duration>) -> Failure {
         let number = status.as_u16();
         let words = match self.quoted(&complaint.message, SHOWN_CHARS) {
@@ -118,8 +147,12 @@ impl Target {
         };
         let server = &self.base_url;
         if complaint.is_about_model(status) {
-            let message = format!("the server at `{server}` has no model `{}` ({number}){words}", self.model);
-            return Failure::lasting(model_error("unknown-model", message));
+            let message = format!(
+                "the server at `{server}` has no model `{}` ({number}){words}",
+                self.model
+            );
+            let hint = format!("check `model` of `[models.{}]`", self.name);
+            return Failure::lasting(model_error("unknown-model", message).with_hint(hint));
         }
         match number {
             401 | 403 => {
@@ -133,10 +166,16 @@ impl Target {
             }
             429 => {
                 let message = format!("the server at `{server}` is asked too often ({number}){words}");
-                let hint = format!("wait a little; `max_retries` of `[models.{}]` says how often it is tried", self.name);
-                Failure { wait, ..Failure::passing(model_error("model-rate-limited", message).with_hint(hint)) }
+                let hint = format!(
+                    "wait a little; `max_retries` of `[models.{}]` says how often it is tried",
+                    self.name
+                );
+                Failure {
+                    wait,
+                    ..Failure::passing(model_error("model-rate-limited", message).with_hint(hint))
+                }
             }
-            300..400 => {
+            300..=399 => {
                 let message = format!("the server at `{server}` has moved ({number}){words}");
                 let hint = format!("write its new address as `base_url` of `[models.{}]`", self.name);
                 Failure::lasting(model_error("model-failed", message).with_hint(hint))
@@ -145,7 +184,10 @@ impl Target {
                 let message = format!("the server at `{server}` failed with status {number}{words}");
                 let error = model_error("model-failed", message).with_hint(self.status_hint(number, complaint));
                 match number {
-                    408 | 409 | 500.. => Failure { wait, ..Failure::passing(error) },
+                    408 | 409 | 500.. => Failure {
+                        wait,
+                        ..Failure::passing(error)
+                    },
                     _ => Failure::lasting(error),
                 }
             }
@@ -153,19 +195,28 @@ impl Target {
     }
 
     pub(crate) fn unreachable(&self, why: &str) -> Error {
-        let message = format!("the server at `{}` can't be reached: {}", self.base_url, self.quoted(why, SHOWN_CHARS));
+        let message = format!(
+            "the server at `{}` can't be reached: {}",
+            self.base_url,
+            self.quoted(why, SHOWN_CHARS)
+        );
         let running = match self.start {
             Some(start) => format!("is the server running? start it with `{start}`"),
             None => "is the server running?".to_owned(),
         };
-        model_error("model-unreachable", message)
-            .with_hint(format!("{running}; its address is `base_url` of `[models.{}]`", self.name))
+        model_error("model-unreachable", message).with_hint(format!(
+            "{running}; its address is `base_url` of `[models.{}]`",
+            self.name
+        ))
     }
 
     pub(crate) fn cut_off(&self) -> Error {
-        model_error("model-cut-off", format!("the answer of {} ended in the middle", self.shown()))
-            .with_hint("the connection was lost, or the server stopped; ask again")
-            .retryable()
+        model_error(
+            "model-cut-off",
+            format!("the answer of {} ended in the middle", self.shown()),
+        )
+        .with_hint("the connection was lost, or the server stopped; ask again")
+        .retryable()
     }
 
     pub(crate) fn garbled(&self, found: &str) -> Error {
@@ -174,20 +225,34 @@ impl Target {
             found => format!("`{found}`"),
         };
         let message = format!("the answer of {} can't be read, it has {found}", self.shown());
-        let hint = format!("`base_url` of `[models.{}]` must be an OpenAI-compatible API; it often ends in `/v1`", self.name);
+        let hint = format!(
+            "`base_url` of `[models.{}]` must be an OpenAI-compatible API; it often ends in `/v1`",
+            self.name
+        );
         model_error("model-garbled", message).with_hint(hint).retryable()
     }
 
     pub(crate) fn too_large(&self) -> Error {
-        let message = format!("the answer of {} is larger than {} MiB", self.shown(), MAX_REPLY_BYTES >> 20);
+        let message = format!(
+            "the answer of {} is larger than {} MiB",
+            self.shown(),
+            MAX_REPLY_BYTES >> 20
+        );
         model_error("reply-too-large", message)
             .with_hint(format!("set `max_tokens` of `[models.{}]`, or ask for less", self.name))
     }
 
     pub(crate) fn stalled(&self, waited: Duration) -> Error {
-        let message = format!("nothing of an answer came from {} for {} seconds", self.shown(), waited.as_secs_f64());
+        let message = format!(
+            "nothing of an answer came from {} for {} seconds",
+            self.shown(),
+            waited.as_secs_f64()
+        );
         model_error("model-stalled", message)
-            .with_hint(format!("raise `idle_seconds` of `[models.{}]` if the model needs longer to begin", self.name))
+            .with_hint(format!(
+                "raise `idle_seconds` of `[models.{}]` if the model needs longer to begin",
+                self.name
+            ))
             .retryable()
     }
 
@@ -205,7 +270,10 @@ impl Target {
     fn key_hint(&self) -> String {
         match &self.key_from {
             Some(from) => format!("check {from}"),
-            None => format!("no key was sent: set `api_key = \"env:NAME\"` in `[models.{}]`", self.name),
+            None => format!(
+                "no key was sent: set `api_key = \"env:NAME\"` in `[models.{}]`",
+                self.name
+            ),
         }
     }
 
@@ -215,7 +283,10 @@ impl Target {
         }
         match number {
             500.. | 408 | 409 => "the provider has a problem of its own; ask again later".to_owned(),
-            _ => format!("the server doesn't accept the request: check the keys of `[models.{}]`", self.name),
+            _ => format!(
+                "the server doesn't accept the request: check the keys of `[models.{}]`",
+                self.name
+            ),
         }
     }
 }
@@ -234,14 +305,21 @@ mod tests {
             (r#"{"error":{"message":"no","type":"t","code":"c"}}"#, "no", "c"),
             (r#"{"error":{"message":"no","type":"t","code":null}}"#, "no", "t"),
             (r#"{"error":"no such model"}"#, "no such model", ""),
-            (r#"{"object":"error","message":"no","type":"BadRequestError","code":400}"#, "no", "400"),
+            (
+                r#"{"object":"error","message":"no","type":"BadRequestError","code":400}"#,
+                "no",
+                "400",
+            ),
             (r#"{"detail":"Not Found"}"#, "Not Found", ""),
             (r#"{"detail":[{"msg":"bad"}]}"#, r#"[{"msg":"bad"}]"#, ""),
             ("Bad Gateway", "Bad Gateway", ""),
             ("\n<html><body>x", "a web page", ""),
             ("", "", ""),
         ] {
-            let expected = Complaint { message: message.to_owned(), code: code.to_owned() };
+            let expected = Complaint {
+                message: message.to_owned(),
+                code: code.to_owned(),
+            };
             assert_eq!(Complaint::read(body.as_bytes()), expected, "{body}");
         }
     }
@@ -256,25 +334,67 @@ mod tests {
             start: None,
             secret: Some(Secret("sk-test-1234".to_owned())),
         };
+        let refuses = "model-unauthorized refuses the key";
+        let failed = "model-failed failed with status";
         for (status, message, code, expected, again) in [
-            (401, "bad key sk-test-1234", "", "model-unauthorized: the server at `http://h/v1` refuses the key (401): bad key …", false),
-            (403, "", "", "model-unauthorized: the server at `http://h/v1` refuses the key (403)", false),
-            (404, "gone", "", "unknown-model: the server at `http://h/v1` has no model `m` (404): gone", false),
-            (400, "no", "model_not_found", "unknown-model: the server at `http://h/v1` has no model `m` (400): no", false),
-            (429, "slow", "", "model-rate-limited: the server at `http://h/v1` is asked too often (429): slow", true),
-            (429, "pay", "insufficient_quota", "model-rate-limited: the account at `http://h/v1` is used up (429): pay", false),
-            (307, "", "", "model-failed: the server at `http://h/v1` has moved (307)", false),
-            (400, "a\nb", "", "model-failed: the server at `http://h/v1` failed with status 400: a b", false),
-            (408, "", "", "model-failed: the server at `http://h/v1` failed with status 408", true),
-            (409, "", "", "model-failed: the server at `http://h/v1` failed with status 409", true),
-            (503, "", "", "model-failed: the server at `http://h/v1` failed with status 503", true),
-            (529, "", "", "model-failed: the server at `http://h/v1` failed with status 529", true),
+            (
+                401,
+                "bad key sk-test-1234",
+                "",
+                format!("{refuses} (401): bad key …"),
+                false,
+            ),
+            (403, "", "", format!("{refuses} (403)"), false),
+            (
+                404,
+                "gone",
+                "",
+                "unknown-model has no model `m` (404): gone".to_owned(),
+                false,
+            ),
+            (
+                400,
+                "no",
+                "model_not_found",
+                "unknown-model has no model `m` (400): no".to_owned(),
+                false,
+            ),
+            (
+                429,
+                "slow",
+                "",
+                "model-rate-limited is asked too often (429): slow".to_owned(),
+                true,
+            ),
+            (307, "", "", "model-failed has moved (307)".to_owned(), false),
+            (400, "a\nb", "", format!("{failed} 400: a b"), false),
+            (408, "", "", format!("{failed} 408"), true),
+            (409, "", "", format!("{failed} 409"), true),
+            (503, "", "", format!("{failed} 503"), true),
+            (529, "", "", format!("{failed} 529"), true),
         ] {
-            let complaint = Complaint { message: message.to_owned(), code: code.to_owned() };
+            let complaint = Complaint {
+                message: message.to_owned(),
+                code: code.to_owned(),
+            };
             let failure = target.refused(StatusCode::from_u16(status).unwrap(), &complaint, None);
-            let got = format!("{}: {}", failure.error.code, failure.error.message);
-            assert_eq!((got.as_str(), failure.again, failure.error.retryable), (expected, again, again));
+            let said = failure.error.message.replace("the server at `http://h/v1` ", "");
+            let got = (
+                format!("{} {said}", failure.error.code),
+                failure.again,
+                failure.error.retryable,
+            );
+            assert_eq!(got, (expected, again, again));
         }
+        let paid = Complaint {
+            message: String::new(),
+            code: "insufficient_quota".to_owned(),
+        };
+        let failure = target.refused(StatusCode::TOO_MANY_REQUESTS, &paid, None);
+        assert!(
+            !failure.again && failure.error.message.contains("is used up (429)"),
+            "{failure:?}"
+        );
         assert!(!format!("{target:?}").contains("1234"));
     }
 }

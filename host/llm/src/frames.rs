@@ -32,7 +32,10 @@ enum Body {
 
 impl Frames {
     pub(crate) fn new() -> Self {
-        Self { body: Body::Unknown(Vec::new()), head: Vec::new() }
+        Self {
+            body: Body::Unknown(Vec::new()),
+            head: Vec::new(),
+        }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
@@ -46,7 +49,11 @@ impl Frames {
             }
             Body::Document(document) => {
                 document.extend_from_slice(bytes);
-                if document.len() > MAX_EVENT_BYTES { Err(TooLong) } else { Ok(()) }
+                if document.len() > MAX_EVENT_BYTES {
+                    Err(TooLong)
+                } else {
+                    Ok(())
+                }
             }
             Body::Events(decoder) => decoder.push(bytes),
             Body::Over => Ok(()),
@@ -150,6 +157,9 @@ mod tests {
         let mut frames = Frames::new();
         frames.push(b"{").unwrap();
         assert_eq!(frames.push(&vec![b' '; MAX_EVENT_BYTES]), Err(TooLong));
-        assert_eq!(Frames::new().push(&[vec![b'{'], vec![b' '; MAX_EVENT_BYTES]].concat()), Err(TooLong));
+        assert_eq!(
+            Frames::new().push(&[vec![b'{'], vec![b' '; MAX_EVENT_BYTES]].concat()),
+            Err(TooLong)
+        );
     }
 }

@@ -28,9 +28,13 @@ pub(crate) struct Http {
 impl Http {
     pub(crate) fn new(target: Target, headers: &[(String, String)]) -> Result<Self> {
         check_base_url(&target.base_url)
-            .map_err(|why| bad_setting(&target, format!("`base_url` {why}"), "write it as `https://host/v1`"))?;
+            .map_err(|why| bad_setting(&target, &format!("`base_url` {why}"), "write it as `https://host/v1`"))?;
         let headers = headers_of(&target, headers)?;
-        Ok(Self { target: Arc::new(target), headers, client: OnceLock::new() })
+        Ok(Self {
+            target: Arc::new(target),
+            headers,
+            client: OnceLock::new(),
+        })
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -58,14 +62,27 @@ impl Http {
     pub(crate) async fn models(&self, patience: Duration) -> Option<Vec<String>> {
         let asked = async {
             let url = format!("{}/models", self.target.base_url);
-            let response = self.client().ok()?.get(url).headers(self.headers.clone()).send().await.ok()?;
+            let response = self
+                .client()
+                .ok()?
+                .get(url)
+                .headers(self.headers.clone())
+                .send()
+                .await
+                .ok()?;
             if !response.status().is_success() {
                 return None;
             }
             let body = beginning(response, MAX_LIST_BYTES).await;
             let list: Value = serde_json::from_slice(&body).ok()?;
             let models = list.get("data").or_else(|| list.get("models"))?.as_array()?;
-            let id = |model: &Value| model.get("id").or_else(|| model.get("name"))?.as_str().map(str::to_owned);
+            let id = |model: &Value| {
+                model
+                    .get("id")
+                    .or_else(|| model.get("name"))?
+                    .as_str()
+                    .map(str::to_owned)
+            };
             Some(models.iter().filter_map(id).collect())
         };
         tokio::time::timeout(patience, asked).await.ok().flatten()
@@ -77,9 +94,13 @@ impl Http {
         }
         let secure = self.target.base_url.starts_with("https:");
         let client = new_client(secure).map_err(|error| {
-            Error::new(ErrorKind::Config, "no-http-client", "the connection to the model's server can't be set up")
-                .with_hint("the system needs a store of root certificates, such as the package `ca-certificates`")
-                .with_source(error)
+            Error::new(
+                ErrorKind::Config,
+                "no-http-client",
+                "the connection to the model's server can't be set up",
+            )
+            .with_hint("the system needs a store of root certificates, such as the package `ca-certificates`")
+            .with_source(error)
         })?;
         Ok(self.client.get_or_init(|| client))
     }
@@ -94,12 +115,18 @@ impl Http {
         let hopeless = find_cause::<rustls::Error>(&error).is_some() || (is_refused(&error) && self.is_local());
         let unreachable = self.target.unreachable(&cause).with_source(error);
         // Nothing listens on this machine, or nothing trustworthy there: that doesn't pass by waiting a second.
-        if hopeless { Failure::lasting(unreachable.retryable()) } else { Failure::passing(unreachable) }
+        if hopeless {
+            Failure::lasting(unreachable.retryable())
+        } else {
+            Failure::passing(unreachable)
+        }
     }
 
     async fn refused(&self, response: Response) -> Failure {
         let (status, wait) = (response.status(), retry_after(response.headers()));
-        let body = tokio::time::timeout(LIST_TIMEOUT, beginning(response, MAX_ERROR_BYTES)).await.unwrap_or_default();
+        let body = tokio::time::timeout(LIST_TIMEOUT, beginning(response, MAX_ERROR_BYTES))
+            .await
+            .unwrap_or_default();
         let complaint = Complaint::read(&body);
         let failure = self.target.refused(status, &complaint, wait);
         self.with_names(failure, status, &complaint).await
@@ -110,17 +137,28 @@ impl Http {
         if !complaint.is_about_model(status) {
             return failure;
         }
-        let Target { name, model, base_url, .. } = &*self.target;
+        let Target {
+            name, model, base_url, ..
+        } = &*self.target;
         let mut names = self.models(LIST_TIMEOUT).await.unwrap_or_default();
         names.sort_by(|one, other| strsim::jaro_winkler(other, model).total_cmp(&strsim::jaro_winkler(one, model)));
         names.truncate(NEAREST);
-        let names: Vec<String> = names.iter().map(|name| format!("`{}`", self.target.quoted(name, 100))).collect();
+        let names: Vec<String> = names
+            .iter()
+            .map(|name| format!("`{}`", self.target.quoted(name, 100)))
+            .collect();
         let hint = if names.is_empty() {
             format!("check `model` and `base_url` of `[models.{name}]`; `{base_url}/models` lists no models")
         } else {
-            format!("the nearest that it has: {}; write one as `model` of `[models.{name}]`", names.join(", "))
+            format!(
+                "the nearest that it has: {}; write one as `model` of `[models.{name}]`",
+                names.join(", ")
+            )
         };
-        Failure { error: failure.error.with_hint(hint), ..failure }
+        Failure {
+            error: failure.error.with_hint(hint),
+            ..failure
+        }
     }
 
     fn is_local(&self) -> bool {
@@ -155,15 +193,21 @@ fn headers_of(target: &Target, further: &[(String, String)]) -> Result<HeaderMap
     for (name, value) in further {
         let shown = format!("the header `{}`", target.quoted(name, 60));
         let hint = "a header has a name of letters, digits and `-`, and one line of text";
-        let name = HeaderName::try_from(name).map_err(|_| bad_setting(target, format!("{shown} has no usable name"), hint))?;
-        let mut value = HeaderValue::try_from(value).map_err(|_| bad_setting(target, format!("{shown} has no usable text"), hint))?;
+        let name = HeaderName::try_from(name)
+            .map_err(|_| bad_setting(target, &format!("{shown} has no usable name"), hint))?;
+        let mut value = HeaderValue::try_from(value)
+            .map_err(|_| bad_setting(target, &format!("{shown} has no usable text"), hint))?;
         value.set_sensitive(true);
         headers.insert(name, value);
     }
     if let Some(secret) = &target.secret {
         let mut value = HeaderValue::try_from(format!("Bearer {}", secret.0)).map_err(|_| {
             let from = target.key_from.as_deref().unwrap_or("the configuration");
-            bad_setting(target, format!("the key from {from} has characters that no key has"), "check that it is one line")
+            bad_setting(
+                target,
+                &format!("the key from {from} has characters that no key has"),
+                "check that it is one line",
+            )
         })?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
@@ -171,8 +215,13 @@ fn headers_of(target: &Target, further: &[(String, String)]) -> Result<HeaderMap
     Ok(headers)
 }
 
-fn bad_setting(target: &Target, what: String, hint: &str) -> Error {
-    Error::new(ErrorKind::Config, "bad-model", format!("{what}, in `[models.{}]`", target.name)).with_hint(hint)
+fn bad_setting(target: &Target, what: &str, hint: &str) -> Error {
+    Error::new(
+        ErrorKind::Config,
+        "bad-model",
+        format!("{what}, in `[models.{}]`", target.name),
+    )
+    .with_hint(hint)
 }
 
 #[derive(Debug)]
@@ -232,7 +281,9 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok();
     let asked: &str = text(RETRY_AFTER)?;
     let wait = match asked.trim().parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).unwrap_or(if seconds > 0.0 { MAX_RETRY_AFTER } else { Duration::ZERO }),
+        Ok(seconds) => {
+            Duration::try_from_secs_f64(seconds).unwrap_or(if seconds > 0.0 { MAX_RETRY_AFTER } else { Duration::ZERO })
+        }
         Err(_) => {
             let until = httpdate::parse_http_date(asked).ok()?;
             let now = httpdate::parse_http_date(text(DATE)?).ok()?;
@@ -283,9 +334,18 @@ mod tests {
             ("api.openai.com/v1", "is not an address"),
             ("localhost:8080/v1", "is not an `http://` or `https://` address"),
             ("file:///v1", "is not an `http://` or `https://` address"),
-            ("https://a:b@host/v1", "holds a user or a password, which belong into `api_key`"),
-            ("https://host/v1?key=b", "has a `?` or a `#`, but only a path may follow the host"),
-            ("https://host/v1/chat/completions", "ends in `/chat/completions`, which is added to it"),
+            (
+                "https://a:b@host/v1",
+                "holds a user or a password, which belong into `api_key`",
+            ),
+            (
+                "https://host/v1?key=b",
+                "has a `?` or a `#`, but only a path may follow the host",
+            ),
+            (
+                "https://host/v1/chat/completions",
+                "ends in `/chat/completions`, which is added to it",
+            ),
         ] {
             assert_eq!(check_base_url(text).err().unwrap_or_default(), expected, "{text}");
         }

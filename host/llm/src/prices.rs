@@ -30,9 +30,14 @@ const TABLE: [(&str, &str, f64, f64, f64); 6] = [
 impl Price {
     /// The price that the table has. Elsewhere than at its vendor a model of the same name may cost anything, or nothing.
     pub fn listed(base_url: &str, model: &str) -> Option<Self> {
-        let (_, _, input, output, cached) =
-            TABLE.into_iter().find(|(vendor, name, ..)| base_url.starts_with(vendor) && is_release_of(model, name))?;
-        Some(Self { input, output, cached: Some(cached) })
+        let (_, _, input, output, cached) = TABLE
+            .into_iter()
+            .find(|(vendor, name, ..)| base_url.starts_with(vendor) && is_release_of(model, name))?;
+        Some(Self {
+            input,
+            output,
+            cached: Some(cached),
+        })
     }
 
     /// Unknown as long as either count of tokens is.
@@ -71,13 +76,21 @@ mod tests {
             ("https://api.openai.com.example.org/v1", "gpt-4o", None),
             ("http://127.0.0.1:11434/v1", "gpt-4o", None),
         ] {
-            assert_eq!(Price::listed(base_url, model).map(|price| price.input), expected, "{model} at {base_url}");
+            assert_eq!(
+                Price::listed(base_url, model).map(|price| price.input),
+                expected,
+                "{model} at {base_url}"
+            );
         }
     }
 
     #[test]
     fn unknown_stays_unknown() {
-        let price = Price { input: 2.0, output: 10.0, cached: Some(1.0) };
+        let price = Price {
+            input: 2.0,
+            output: 10.0,
+            cached: Some(1.0),
+        };
         let usage = |input, output, cached| Usage {
             input_tokens: input,
             output_tokens: output,

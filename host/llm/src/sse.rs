@@ -117,7 +117,10 @@ mod tests {
         }
         decoder.finish().unwrap();
         events.extend(std::iter::from_fn(|| decoder.next()));
-        events.iter().map(|event| format!("{}|{}", event.name, event.data)).collect()
+        events
+            .iter()
+            .map(|event| format!("{}|{}", event.name, event.data))
+            .collect()
     }
 
     /// The same however the stream is cut: whole, at each position, and byte by byte.
@@ -125,7 +128,11 @@ mod tests {
         let stream = stream.as_ref();
         let shown = String::from_utf8_lossy(stream);
         for at in 0..=stream.len() {
-            assert_eq!(decode(&[&stream[..at], &stream[at..]]), expected, "{shown:?} cut at {at}");
+            assert_eq!(
+                decode(&[&stream[..at], &stream[at..]]),
+                expected,
+                "{shown:?} cut at {at}"
+            );
         }
         let bytes: Vec<&[u8]> = stream.chunks(1).collect();
         assert_eq!(decode(&bytes), expected, "{shown:?} byte by byte");
@@ -141,7 +148,10 @@ mod tests {
         check("data:a\n\ndata:  b\n\n", &["|a", "| b"]);
         check("data: a\ndata: b\ndata\n\n", &["|a\nb\n"]);
         check(": ping\n\n:\n\ndata: a\n: ping\ndata: b\n\n", &["|a\nb"]);
-        check("event: error\ndata: a\n\nevent: ping\n\ndata: b\n\n", &["error|a", "|b"]);
+        check(
+            "event: error\ndata: a\n\nevent: ping\n\ndata: b\n\n",
+            &["error|a", "|b"],
+        );
         check("id: 1\nretry: 5\nother: x\ndata: {\"a\": 1}\n\n", &["|{\"a\": 1}"]);
         check("\u{FEFF}data: a\n\n\u{FEFF}data: b\n\n", &["|a"]);
         check("data: größer 🦀\n\n", &["|größer 🦀"]);
@@ -155,7 +165,10 @@ mod tests {
     fn endless_events_are_refused() {
         let long = vec![b'x'; MAX_EVENT_BYTES / 2];
         let mut line = Decoder::default();
-        assert_eq!((line.push(&long), line.push(&long), line.push(b"x")), (Ok(()), Ok(()), Err(TooLong)));
+        assert_eq!(
+            (line.push(&long), line.push(&long), line.push(b"x")),
+            (Ok(()), Ok(()), Err(TooLong))
+        );
         let mut lines = Decoder::default();
         let piece = [b"data: ", long.as_slice(), b"\n"].concat();
         assert_eq!(

@@ -2,7 +2,10 @@
 
 /// One line of at most `most` characters: no control characters, no marks that turn the direction of text.
 pub(crate) fn plain(text: &str, most: usize) -> String {
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect();
     let line: String = words.join(" ").chars().filter(|c| !turns_direction(*c)).collect();
     match line.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &line[..end]),
@@ -58,7 +61,10 @@ mod tests {
         let secret = Some("sk-test-12345678");
         for (text, expected) in [
             ("the key sk-test-12345678 is bad", "the key … is bad"),
-            ("Incorrect API key provided: sk-te*****5678. Ask", "Incorrect API key provided: … Ask"),
+            (
+                "Incorrect API key provided: sk-te*****5678. Ask",
+                "Incorrect API key provided: … Ask",
+            ),
             ("\"sk-test-1\" and sk-test", "\"…\" and …"),
             ("nothing of sk- here", "nothing of sk- here"),
         ] {

@@ -126,6 +126,7 @@ fn traits(tool: &str, annotations: Vec<(String, String)>) -> Result<ToolTraits> 
             "destructive" => traits.destructive = flag()?,
             "idempotent" => traits.idempotent = flag()?,
             "exclusive" => traits.exclusive = flag()?,
+            "previews" => traits.previews = flag()?,
             "resource" if value.len() <= 256 => traits.resource = Some(value),
             "resource" => return Err(wrong("at most 256 bytes")),
             "timeout-ms" => traits.timeout_ms = Some(value.parse().map_err(|_| wrong("milliseconds"))?),

@@ -35,6 +35,17 @@ pub(crate) struct Powers {
     pub(crate) seed: Option<Seed>,
 }
 
+impl Powers {
+    pub(crate) fn make_read_only(&mut self) {
+        if let Some((_, access)) = &mut self.workspace {
+            *access = (*access).min(FileAccess::ReadOnly);
+        }
+        for mount in &mut self.mounts {
+            mount.access = mount.access.min(FileAccess::ReadOnly);
+        }
+    }
+}
+
 /// What a call brings along.
 #[derive(Clone, Default)]
 pub(crate) struct CallPorts {
@@ -320,14 +331,21 @@ impl GuestState {
             (None, Some(own)) => return own.clone().told(|message| format!("`{plugin}` was {message}")),
             (None, None) => {}
         }
+        let chain = chain(error);
+        // Wasmtime keeps the type of this error to itself.
+        if chain.contains("fuel allocated for hostcalls") {
+            let mib = MAX_TRANSFER_BYTES >> 20;
+            return limit("transfer-limit", format!("`{plugin}` was stopped: it passed more than {mib} MiB to the host in one call"))
+                .with_hint("pass less at a time, or write it into a file of the workspace");
+        }
         let said = self.stderr.text();
         let (code, what) = match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => ("stack-overflow", "ran out of stack: endless recursion?".to_owned()),
             Some(Trap::UnreachableCodeReached) if !said.is_empty() => ("plugin-trapped", said.clone()),
             Some(trap) => ("plugin-trapped", trap.to_string()),
-            None => ("plugin-trapped", chain(error)),
+            None => ("plugin-trapped", chain.clone()),
         };
-        tracing::debug!(%plugin, error = %chain(error), stderr = %said, "guest failed");
+        tracing::debug!(%plugin, error = %chain, stderr = %said, "guest failed");
         let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
         let what = &what[what.len() - tail(&what, 500)..];
         broken(code, format!("`{plugin}` crashed: {what}"))

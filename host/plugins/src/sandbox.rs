@@ -60,7 +60,7 @@ impl Sandbox {
                     schema: Schema::compile(&spec.input_schema)?,
                     export: declared.name.clone(),
                     spec: Arc::new(spec),
-                    config: grant.config.to_string().into(),
+                    config: json(&grant.config).into(),
                     setup: self.setup(plugin, self.powers(&grant, access), limits),
                     plugins: self.plugins.clone(),
                     warm: (plugin.lifetime() == Lifetime::Session).then(|| self.owner.clone()),

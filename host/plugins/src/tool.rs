@@ -37,16 +37,38 @@ impl Tool for WasmTool {
     }
 
     fn call(&self, invocation: ToolInvocation) -> BoxFuture<'static, Result<ToolOutput>> {
+        self.invoke(invocation, &self.setup, self.warm.as_ref(), Vec::new())
+    }
+
+    /// A fresh instance that can't write, whatever the plugin's lifetime and grants.
+    fn preview(&self, invocation: ToolInvocation) -> Option<BoxFuture<'static, Result<ToolOutput>>> {
+        if !self.spec.traits.previews {
+            return None;
+        }
+        let mut setup = self.setup.clone();
+        setup.powers.make_read_only();
+        Some(self.invoke(invocation, &setup, None, vec![("preview".to_owned(), "true".to_owned())]))
+    }
+}
+
+impl WasmTool {
+    fn invoke(
+        &self,
+        invocation: ToolInvocation,
+        setup: &Setup,
+        warm: Option<&Arc<str>>,
+        annotations: Vec<(String, String)>,
+    ) -> BoxFuture<'static, Result<ToolOutput>> {
         let ports = CallPorts {
             progress: Some(invocation.progress.clone()),
             history: None,
         };
-        let setup = match self.setup.call(&self.plugins, ports) {
+        let setup = match setup.call(&self.plugins, ports) {
             Ok(setup) => setup,
             Err(error) => return futures::future::ready(Err(error)).boxed(),
         };
         let (plugins, name) = (self.plugins.clone(), self.spec.name.clone());
-        let key = self.warm.as_ref().map(|owner| WarmKey {
+        let key = warm.map(|owner| WarmKey {
             owner: owner.to_string(),
             digest: self.setup.plugin.digest.clone(),
             plugin: self.setup.plugin.name.to_string(),
@@ -57,7 +79,7 @@ impl Tool for WasmTool {
             run: invocation.run.to_string(),
             call: invocation.call_id,
             config: self.config.to_string(),
-            annotations: Vec::new(),
+            annotations,
         };
         async move {
             let warm = key.as_ref().and_then(|key| plugins.host.warm.take(key));

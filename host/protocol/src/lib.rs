@@ -2,6 +2,7 @@
 //!
 //! No I/O and no async runtime. `docs/ARCHITECTURE.md` says which crate does what with them.
 
+mod approval;
 mod clock;
 mod error;
 mod event;
@@ -13,6 +14,7 @@ mod run;
 mod schema;
 mod tool;
 
+pub use approval::{Approval, ApprovalRequest, Approver};
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Delta, Event, EventBody, StreamItem, ToolOutcome};

@@ -22,6 +22,8 @@ pub struct ToolTraits {
     /// Resource key as a template over the input, such as `file:{/path}`.
     pub resource: Option<String>,
     pub timeout_ms: Option<u64>,
+    /// Can say what it would change.
+    pub previews: bool,
 }
 
 /// A tool as the model and the agent loop see it.
@@ -91,6 +93,9 @@ pub trait Tool: Send + Sync {
 
     /// Dropping the future stops the call: the guest never runs again.
     fn call(&self, invocation: ToolInvocation) -> BoxFuture<'static, Result<ToolOutput>>;
+
+    /// What the call would change; changes nothing. None where the tool can't say.
+    fn preview(&self, invocation: ToolInvocation) -> Option<BoxFuture<'static, Result<ToolOutput>>>;
 }
 
 impl std::fmt::Debug for ToolInvocation {

@@ -1,17 +1,18 @@
 //! From a configuration to what a runtime works with: plugins, models, grants.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbar_llm::ScriptedModel;
+use sandbar_llm::{ApiKey, OpenAiModel, OpenAiSettings, ScriptedModel};
 use sandbar_plugins::{Grant, GuestLimits, Mount, Plugins, PluginsConfig, Preparation, Workspace};
 use sandbar_protocol::{Clock, Error, ErrorKind, Model, Result, SystemClock};
 
 use crate::bundled::BUNDLED;
 use crate::config::Config;
-use crate::config::models::ModelConfig;
+use crate::config::models::{ModelConfig, OpenAiConfig};
+use crate::config::secrets::SecretRef;
 
 /// What comes in from outside besides the configuration.
 #[derive(Clone)]
@@ -93,17 +94,63 @@ pub(crate) fn check_names(config: &Config, plugins: &Plugins) -> Result<()> {
     }
 }
 
-pub(crate) fn models(config: &Config) -> Result<BTreeMap<String, Arc<dyn Model>>> {
+/// A key that is missing is an error here only for the agent that is taken when a request names none.
+pub(crate) fn models(config: &Config, options: &OpenOptions) -> Result<BTreeMap<String, Arc<dyn Model>>> {
+    let needed = config.agents.get(&config.default_agent).map(|agent| agent.model.as_str());
     config
         .models
         .iter()
         .map(|(name, model)| {
             let model: Arc<dyn Model> = match model {
                 ModelConfig::Scripted { script } => Arc::new(ScriptedModel::load(name.as_str(), script)?),
+                ModelConfig::OpenAi(model) => {
+                    let settings = openai_settings(name, model, options);
+                    match settings.key {
+                        ApiKey::Missing(error) if needed == Some(name) => return Err(error),
+                        _ => Arc::new(OpenAiModel::new(settings)?),
+                    }
+                }
             };
             Ok((name.clone(), model))
         })
         .collect()
+}
+
+fn openai_settings(name: &str, model: &OpenAiConfig, options: &OpenOptions) -> OpenAiSettings {
+    let key = match &model.api_key {
+        None => ApiKey::None,
+        // The configuration has made a file's path whole.
+        Some(reference) => match reference.read(Path::new("")) {
+            Ok(secret) => ApiKey::Known {
+                value: secret.expose().to_owned(),
+                from: reference.place(),
+            },
+            Err(error) => ApiKey::Missing(missing_key(name, reference, error)),
+        },
+    };
+    OpenAiSettings {
+        name: name.to_owned(),
+        model: model.model.clone(),
+        server: model.server,
+        base_url: model.base_url.clone(),
+        key,
+        sampling: model.sampling.clone(),
+        headers: model.headers.clone().into_iter().collect(),
+        extra: model.extra.clone(),
+        max_retries: model.max_retries,
+        idle: Duration::from_secs(model.idle_seconds.into()),
+        entropy: options.entropy.clone(),
+    }
+}
+
+fn missing_key(name: &str, reference: &SecretRef, error: Error) -> Error {
+    let put = match reference {
+        SecretRef::Env(variable) => format!("export {variable}=…"),
+        SecretRef::File(path) => format!("write the key into `{}`", path.display()),
+    };
+    error
+        .told(|text| format!("the model `{name}` has no key: {text}"))
+        .with_hint(format!("{put}, or set `api_key` of `[models.{name}]` to where the key is"))
 }
 
 /// Opens every mount once: sessions share the handles.

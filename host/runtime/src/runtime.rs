@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbar_agent::{Cancel, ResourceLocks, RunAgent, RunInput};
 use sandbar_plugins::{Grant, Plugins, Sandbox, SandboxSpec, Workspace};
-use sandbar_protocol::{Error, ErrorKind, Model, Result, RunId, RunRequest, SessionId, Tool, WorkspaceId};
+use sandbar_protocol::{Approver, Error, ErrorKind, Model, Result, RunId, RunRequest, SessionId, Tool, WorkspaceId};
 use sandbar_store::{NewSession, NewWorkspace, SessionWriter, Store, StoreOptions, WorkspaceKind};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -54,7 +54,7 @@ impl Runtime {
     }
 
     pub async fn open_with(config: Config, options: OpenOptions) -> Result<Self> {
-        let models = models(&config)?;
+        let models = models(&config, &options)?;
         let grants = grants(&config)?;
         let store_options = StoreOptions {
             clock: options.clock.clone(),
@@ -97,6 +97,11 @@ impl Runtime {
     ///
     /// A session that doesn't exist is made. A session has one writer: if somebody else has it, the error is `session-busy`.
     pub async fn run(&self, request: RunRequest) -> Result<RunStream> {
+        self.run_watched(request, None).await
+    }
+
+    /// The same with a person who is asked before a tool that may change something is called.
+    pub async fn run_watched(&self, request: RunRequest, approver: Option<Approver>) -> Result<RunStream> {
         check_message(&request.message)?;
         let run = RunId::from_entropy((self.shared.options.entropy)());
         let held = match &request.session {
@@ -125,6 +130,7 @@ impl Runtime {
             workspace: Some(held.workspace),
             locks: self.shared.locks.clone(),
             cancel,
+            approver,
         };
         let shared = Arc::downgrade(&self.shared);
         let mut runs = self.shared.runs.lock().unwrap_or_else(PoisonError::into_inner);

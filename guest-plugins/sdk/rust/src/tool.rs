@@ -112,6 +112,13 @@ impl Tool {
         self.annotated("idempotent", "true")
     }
 
+    /// Can say what it would change: where [`Context::is_preview`] is true it changes nothing (it couldn't) and returns what it would
+    /// change, as a unified diff where it can. A person is shown it before allowing the call.
+    #[must_use]
+    pub fn previews(self) -> Self {
+        self.annotated("previews", "true")
+    }
+
     /// Never beside another call in the same workspace.
     #[must_use]
     pub fn exclusive(self) -> Self {
@@ -174,6 +181,13 @@ impl Tool {
 }
 
 impl Context {
+    /// Whether the call is to say what it would change, and change nothing.
+    pub fn is_preview(&self) -> bool {
+        self.annotations
+            .iter()
+            .any(|(key, value)| key == "preview" && value == "true")
+    }
+
     /// The plugin's configuration as a type; a wrong one is the operator's to mend.
     pub fn config<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_str(&self.config).map_err(|error| {

@@ -7,7 +7,8 @@ use sandbar_sdk::{Error, schemars::JsonSchema};
 use serde::Deserialize;
 
 use crate::fault::{Doing, fault};
-use crate::text::plural;
+use crate::preview::diff;
+use crate::text::{plural, size};
 use crate::workspace::{Place, Workspace};
 
 /// Deletes a file, a link or a directory of the workspace. It can't be brought back.
@@ -34,6 +35,13 @@ pub(crate) fn delete(workspace: &Workspace, input: &Delete) -> Result<String, Er
         return Err(Error::new("invalid-input", message).hint("delete what is in it by name"));
     }
     let metadata = fs::symlink_metadata(&place.path).map_err(failed)?;
+    if workspace.preview && !metadata.is_dir() {
+        let text = fs::read_to_string(&place.path);
+        return Ok(text.map_or_else(
+            |_| format!("deletes `{}`: {}\n", place.shown(), size(metadata.len())),
+            |text| diff(&place, Some(&text), None),
+        ));
+    }
     if !metadata.is_dir() {
         fs::remove_file(&place.path).map_err(failed)?;
         return Ok(format!("deleted `{}`\n", place.shown()));
@@ -48,6 +56,12 @@ pub(crate) fn delete(workspace: &Workspace, input: &Delete) -> Result<String, Er
             );
             return Err(Error::new("not-empty", message).hint("use `recursive: true` to delete all of it"));
         }
+    }
+    if workspace.preview {
+        return Ok(format!(
+            "deletes the directory `{}` with everything in it\n",
+            place.shown()
+        ));
     }
     let mut deleted = 0;
     match delete_all(&place, &mut deleted) {

@@ -9,6 +9,7 @@ use sandbar_sdk::{Error, schemars::JsonSchema};
 use serde::Deserialize;
 
 use crate::fault::{Doing, fault, require_file};
+use crate::preview::diff;
 use crate::save::save;
 use crate::text::{binary_type, plural, size};
 use crate::workspace::{Place, Workspace};
@@ -64,6 +65,9 @@ pub(crate) fn edit(workspace: &Workspace, input: &Edit) -> Result<String, Error>
             .hint("add lines around it to `old` until it is unique, or use `replace_all: true`"));
     }
     let changed = text.replace(&old, &new);
+    if workspace.preview {
+        return Ok(diff(&place, Some(&text), Some(&changed)));
+    }
     save(&place, changed.as_bytes()).map_err(|error| fault(workspace, &place, Doing::Writing, &error))?;
     let count = plural(matches.len() as u64, "replacement");
     let shown = snippet::changes(&text, &matches, &old, &new);

@@ -9,6 +9,7 @@ mod edit;
 mod fault;
 mod glob;
 mod list;
+mod preview;
 mod read;
 mod save;
 mod search;
@@ -52,18 +53,21 @@ fn tools() -> Vec<Tool> {
         })
         .read_only()
         .resource(FILE),
-        Tool::new("write", |input: write::Write, _: &Context| {
-            write::write(&Workspace::granted()?, &input)
+        Tool::new("write", |input: write::Write, context: &Context| {
+            write::write(&Workspace::granted()?.for_call(context), &input)
         })
+        .previews()
         .idempotent()
         .resource(FILE),
-        Tool::new("edit", |input: edit::Edit, _: &Context| {
-            edit::edit(&Workspace::granted()?, &input)
+        Tool::new("edit", |input: edit::Edit, context: &Context| {
+            edit::edit(&Workspace::granted()?.for_call(context), &input)
         })
+        .previews()
         .resource(FILE),
-        Tool::new("delete", |input: delete::Delete, _: &Context| {
-            delete::delete(&Workspace::granted()?, &input)
+        Tool::new("delete", |input: delete::Delete, context: &Context| {
+            delete::delete(&Workspace::granted()?.for_call(context), &input)
         })
+        .previews()
         .destructive()
         .resource(FILE),
     ]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sandbar_sdk::Error;
+use sandbar_sdk::{Context, Error};
 
 use crate::text::shown;
 
@@ -16,6 +16,8 @@ pub(crate) struct Workspace {
     root: PathBuf,
     /// Names of mounts, normalised, sorted.
     mounts: Vec<String>,
+    /// Only say what would be changed.
+    pub(crate) preview: bool,
 }
 
 /// A name in the workspace, checked and normalised.
@@ -44,7 +46,13 @@ impl Workspace {
         Self {
             root: root.into(),
             mounts,
+            preview: false,
         }
+    }
+
+    pub(crate) fn for_call(mut self, context: &Context) -> Self {
+        self.preview = context.is_preview();
+        self
     }
 
     /// Checks a name as the model wrote it.

@@ -7,6 +7,7 @@ use sandbar_sdk::{Error, schemars::JsonSchema};
 use serde::Deserialize;
 
 use crate::fault::{Doing, fault, is_directory, not_directory};
+use crate::preview::diff;
 use crate::save::save;
 use crate::text::{plural, size};
 use crate::workspace::{Place, Workspace};
@@ -54,6 +55,11 @@ pub(crate) fn write(workspace: &Workspace, input: &Write) -> Result<String, Erro
             format!("`{}` exists already, and `create_only` was asked for", place.shown()),
         )
         .hint("`read` it first, then change it with `edit`, or write under another name"));
+    }
+    if workspace.preview {
+        let old = before.is_some().then(|| fs::read(&place.path).unwrap_or_default());
+        let old = old.as_deref().map(String::from_utf8_lossy);
+        return Ok(diff(&place, old.as_deref(), Some(&input.content)));
     }
     create_parent(workspace, &place)?;
     save(&place, content).map_err(|error| match error.kind() {

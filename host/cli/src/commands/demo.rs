@@ -69,11 +69,11 @@ impl Show<'_> {
             "Its tools (`files`) and its decisions (`react`) are components. Its model is a script.",
         );
         self.say(&format!("{} {QUESTION}\n", self.with(Style::Cyan, "you:")));
-        let mut transcript = Transcript::new(self.terminal, Stream::Out);
+        let mut transcript = Transcript::new(Stream::Out, self.paint());
         let stream = runtime.run(request("librarian", QUESTION)).await?;
         let result = watch(stream, self.terminal, |item| match self.terminal.json {
             true => show_as_json(self.terminal, item),
-            false => transcript.show(item),
+            false => transcript.show(item, self.terminal),
         })
         .await?;
         self.say(&format!("  {}", summary(&result, self.paint())));
@@ -97,12 +97,13 @@ impl Show<'_> {
             "Another agent calls them one by one. Each has 250 ms of processor time and 32 MiB.",
         );
         let mut attack = Attack::default();
+        let width = self.terminal.width(Stream::Out);
         let stream = runtime.run(request("attacker", "Do your worst.")).await?;
         let result = watch(stream, self.terminal, |item| {
             if self.terminal.json {
                 show_as_json(self.terminal, item);
             }
-            if let Some(line) = attack.see(item, self.paint()) {
+            if let Some(line) = attack.see(item, width, self.paint()) {
                 self.say(&line);
             }
         })

@@ -23,6 +23,8 @@ use crate::terminal::{Stream, Terminal};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Doctor {}
 
+const NO_AGENT: &str = "no agent is configured; `sandbar init` starts a project";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Health {
     Good,
@@ -43,7 +45,10 @@ impl Doctor {
         let mut findings = vec![platform(), memory()];
         match options.config_without_agent() {
             Ok(config) => {
-                findings.push(Finding::new(Health::Good, "configuration", "can be read".to_owned()));
+                findings.push(match options.has_no_agent() {
+                    true => Finding::new(Health::Note, "configuration", NO_AGENT.to_owned()),
+                    false => Finding::new(Health::Good, "configuration", "can be read".to_owned()),
+                });
                 findings.extend(data_directory(&config.data_dir));
                 findings.extend(Options::block_on(async { Ok(plugin_host(&config, terminal).await) })?);
             }

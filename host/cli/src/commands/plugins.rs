@@ -1,8 +1,11 @@
-//! `sandbar plugins`: which there are, and what each of them can do.
+//! `sandbar plugins`: which there are, what each of them can do, and how a new one is made.
 
+mod build;
 mod inspect;
 mod list;
 mod meaning;
+mod new;
+mod test;
 
 use clap::Subcommand;
 use sandbar::config::grants::Grant;
@@ -13,11 +16,16 @@ use crate::failure::Outcome;
 use crate::options::Options;
 use crate::terminal::Terminal;
 
-/// Look at plugins: nothing of them runs but the description of their tools, once, without powers
+/// Look at plugins, and make new ones
+///
+/// To list or to inspect a plugin runs nothing of it but the description of its tools, once, without powers.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginsCommand {
     List(list::List),
     Inspect(inspect::Inspect),
+    New(new::New),
+    Build(build::Build),
+    Test(test::Test),
 }
 
 impl PluginsCommand {
@@ -25,6 +33,9 @@ impl PluginsCommand {
         match self {
             Self::List(command) => command.run(options, terminal),
             Self::Inspect(command) => command.run(options, terminal),
+            Self::New(command) => command.run(terminal),
+            Self::Build(command) => command.run(options, terminal),
+            Self::Test(command) => command.run(options, terminal),
         }
     }
 }

@@ -52,8 +52,8 @@ impl Run {
             let result = if terminal.json {
                 watch(stream, terminal, |item| show_as_json(terminal, item)).await
             } else {
-                let mut transcript = Transcript::new(terminal, Stream::Err);
-                watch(stream, terminal, |item| transcript.show(item)).await
+                let mut transcript = Transcript::new(Stream::Err, terminal.paint(Stream::Err));
+                watch(stream, terminal, |item| transcript.show(item, terminal)).await
             };
             runtime.close().await;
             let result = result?;
@@ -85,15 +85,17 @@ impl Run {
 }
 
 fn message(words: &[String]) -> Result<String> {
-    match words {
-        [] if std::io::stdin().is_terminal() => {
-            Err(Error::new(ErrorKind::InvalidInput, "no-message", "there is no message")
-                .with_hint("write one, as in `sandbar run \"What is in the workspace?\"`, or `-` to type it"))
-        }
-        [] => from_stdin(),
-        [only] if only == "-" => from_stdin(),
-        words => Ok(words.join(" ")),
+    let message = match words {
+        [] if std::io::stdin().is_terminal() => String::new(),
+        [] => from_stdin()?,
+        [only] if only == "-" => from_stdin()?,
+        words => words.join(" "),
+    };
+    if message.trim().is_empty() {
+        return Err(Error::new(ErrorKind::InvalidInput, "no-message", "there is no message")
+            .with_hint("write one, as in `sandbar run \"What is in the workspace?\"`, or `-` to type it"));
     }
+    Ok(message)
 }
 
 fn from_stdin() -> Result<String> {

@@ -99,7 +99,7 @@ impl Show {
             last = newest.sequence;
             for event in &events {
                 if terminal.json {
-                    terminal.json_line(event);
+                    terminal.json_event(event);
                 } else {
                     terminal.lines(event_lines(event, paint));
                 }
@@ -182,12 +182,18 @@ fn event_lines(event: &Event, paint: Paint) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use sandbar::protocol::RunId;
+
     use super::*;
 
     fn check(body: Value, expected: &str) {
-        let mut event = json!({ "session": "s-1", "sequence": 1, "run": "r-1", "at_ms": 0 });
-        event.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
-        let event: Event = serde_json::from_value(event).unwrap();
+        let event = Event {
+            session: SessionId::parse("s-1").unwrap(),
+            sequence: 1,
+            run: RunId::parse("r-1").unwrap(),
+            at_ms: 0,
+            body: serde_json::from_value(body).unwrap(),
+        };
         assert_eq!(event_lines(&event, Paint { coloured: false }).join("\n"), expected);
     }
 

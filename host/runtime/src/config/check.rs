@@ -182,6 +182,17 @@ fn check_plain(wanted: &Wanted<'_>, value: &Value) -> Result<(), Complaint> {
             }
             None => Err(Complaint::wrong_type(wanted, "a fraction")),
         },
+        (Wanted::Number { least, most }, Value::Number(number)) => match number.as_f64() {
+            Some(number) if (*least..=*most).contains(&number) => Ok(()),
+            _ if *most == f64::MAX => Err(Complaint::new(
+                "out-of-range",
+                format!("is {number}, but at least {least} is wanted"),
+            )),
+            _ => Err(Complaint::new(
+                "out-of-range",
+                format!("is {number}, but {least} to {most} is wanted"),
+            )),
+        },
         _ => Err(Complaint::wrong_type(wanted, found_plain(value))),
     }
 }
@@ -225,6 +236,7 @@ impl Complaint {
                 Some("write `env:NAME` or `file:PATH` in quotes"),
             ),
             Wanted::Integer { .. } => ("a whole number", Some("a number is written without quotes")),
+            Wanted::Number { .. } => ("a number", Some("a number is written without quotes")),
             Wanted::Flag => (
                 "`true` or `false`",
                 Some("`true` and `false` are written without quotes"),

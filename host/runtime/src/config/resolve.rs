@@ -141,7 +141,7 @@ impl Resolution {
         })
     }
 
-    fn note_default<T: Serialize>(&mut self, key: &str, default: &T) {
+    pub(super) fn note_default<T: Serialize>(&mut self, key: &str, default: &T) {
         // A default is a number, a word or a path: a path that is no text is shown as nothing.
         let value = serde_json::to_value(default).unwrap_or_default();
         self.settings.push(Setting {

@@ -82,6 +82,10 @@ pub(super) enum Wanted<'a> {
         least: i64,
         most: i64,
     },
+    Number {
+        least: f64,
+        most: f64,
+    },
     Flag,
 }
 
@@ -130,6 +134,10 @@ impl<'a> Schema<'a> {
                     .get("maximum")
                     .and_then(Value::as_i64)
                     .unwrap_or_else(|| format_maximum(part)),
+            },
+            Some("number") => Wanted::Number {
+                least: part.get("minimum").and_then(Value::as_f64).unwrap_or(f64::MIN),
+                most: part.get("maximum").and_then(Value::as_f64).unwrap_or(f64::MAX),
             },
             _ => Wanted::Anything,
         }

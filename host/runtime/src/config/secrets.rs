@@ -73,6 +73,16 @@ impl SecretRef {
     }
 }
 
+impl SecretRef {
+    /// Where it is, as a hint names it.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Env(name) => format!("`{name}`"),
+            Self::File(path) => format!("`{}`", path.display()),
+        }
+    }
+}
+
 impl FromStr for SecretRef {
     type Err = Error;
 

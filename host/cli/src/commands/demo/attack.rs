@@ -6,17 +6,42 @@ use crate::lines::duration;
 use crate::sanitise::one_line;
 use crate::style::{Paint, Style};
 
-/// Tool, what it tries, and the errors that mean that the host held.
-const ATTEMPTS: [(&str, &str, &[&str]); 4] = [
-    ("endless_loop__spin", "computes for ever", &["cpu-limit", "wall-limit"]),
-    (
-        "memory_bomb__allocate",
-        "takes memory without end",
-        &["memory-limit", "cpu-limit", "plugin-trapped"],
-    ),
-    ("nosy__read_outside", "reads /etc/passwd by five ways", &["refused"]),
-    ("crasher__crash", "crashes", &["plugin-trapped"]),
+/// One hostile call.
+struct Attempt {
+    tool: &'static str,
+    /// What it tries.
+    tries: &'static str,
+    /// The errors that mean that the host held.
+    errors: &'static [&'static str],
+}
+
+const ATTEMPTS: [Attempt; 4] = [
+    Attempt {
+        tool: "endless_loop__spin",
+        tries: "computes for ever",
+        errors: &["cpu-limit", "wall-limit"],
+    },
+    Attempt {
+        tool: "memory_bomb__allocate",
+        tries: "takes memory without end",
+        errors: &["memory-limit", "cpu-limit", "plugin-trapped"],
+    },
+    Attempt {
+        tool: "nosy__read_outside",
+        tries: "reads /etc/passwd, in five ways",
+        errors: &["refused"],
+    },
+    Attempt {
+        tool: "crasher__crash",
+        tries: "crashes",
+        errors: &["plugin-trapped"],
+    },
 ];
+
+/// What is left of a line for the error, in characters, where the columns before it have taken their part.
+const COLUMNS: usize = 60;
+const MOST: usize = 76;
+const LEAST: usize = 30;
 
 /// The call after the attacks that must work.
 const HARMLESS: (&str, &str) = ("files__list", "lists the workspace, as before");
@@ -31,15 +56,17 @@ pub(super) struct Attack {
 }
 
 impl Attack {
-    /// A line for a call that ended.
-    pub(super) fn see(&mut self, item: &StreamItem, paint: Paint) -> Option<String> {
+    /// A line for a call that ended, in a terminal of that width.
+    pub(super) fn see(&mut self, item: &StreamItem, width: Option<usize>, paint: Paint) -> Option<String> {
         let StreamItem::Event(event) = item else { return None };
         let EventBody::ToolFinished { name, outcome, ms, .. } = &event.body else {
             return None;
         };
+        let plugin = name.split("__").next().unwrap_or_default();
+        let room = width.map_or(MOST, |width| width.saturating_sub(COLUMNS).clamp(LEAST, MOST));
         let said = match outcome {
-            ToolOutcome::Error(error) => one_line(&error.message, 66),
-            ToolOutcome::Output(output) => one_line(&output.text, 66),
+            ToolOutcome::Error(error) => one_line(told(plugin, &error.message), room),
+            ToolOutcome::Output(output) => one_line(&output.text, room),
         };
         let (tried, good) = self.judge(name, outcome);
         let mark = if good {
@@ -47,7 +74,6 @@ impl Attack {
         } else {
             paint.with(Style::Red, "✗")
         };
-        let plugin = name.split("__").next().unwrap_or_default();
         let plugin = paint.with(Style::Bold, &format!("{:13}", one_line(plugin, 40)));
         let time = paint.with(Style::Dim, &format!("{:>7}", duration(*ms)));
         Some(format!("  {mark} {plugin} {tried:31} {time}  {said}"))
@@ -61,7 +87,7 @@ impl Attack {
             .is_some_and(|result| result.stop_reason == StopReason::Finished);
         let missing = ATTEMPTS
             .iter()
-            .find(|(tool, ..)| !self.contained.iter().any(|seen| seen == tool));
+            .find(|attempt| !self.contained.iter().any(|seen| seen == attempt.tool));
         if let Some(problem) = self.problems.first() {
             return Err(problem.clone());
         }
@@ -72,7 +98,7 @@ impl Attack {
                     "{number} attacks, {number} contained, and the run went on after each."
                 ))
             }
-            (Some((tool, ..)), ..) => Err(format!("`{tool}` did not run")),
+            (Some(attempt), ..) => Err(format!("`{}` did not run", attempt.tool)),
             (None, false, _) => Err(format!("`{}` did not work after the attacks", HARMLESS.0)),
             (None, true, false) => Err("the run did not finish".to_owned()),
         }
@@ -83,11 +109,13 @@ impl Attack {
             self.harmless_works = matches!(outcome, ToolOutcome::Output(_));
             return (HARMLESS.1, self.harmless_works);
         }
-        let Some((_, tried, codes)) = ATTEMPTS.iter().find(|(tool, ..)| *tool == name) else {
+        let Some(attempt) = ATTEMPTS.iter().find(|attempt| attempt.tool == name) else {
             return ("", matches!(outcome, ToolOutcome::Output(_)));
         };
         match outcome {
-            ToolOutcome::Error(error) if codes.contains(&error.code.as_str()) => self.contained.push(name.to_owned()),
+            ToolOutcome::Error(error) if attempt.errors.contains(&error.code.as_str()) => {
+                self.contained.push(name.to_owned());
+            }
             ToolOutcome::Error(error) => {
                 self.problems.push(format!(
                     "`{name}` failed for another reason than it should: {}",
@@ -96,8 +124,14 @@ impl Attack {
             }
             ToolOutcome::Output(_) => self.problems.push(format!("`{name}` was not stopped")),
         }
-        (tried, self.problems.is_empty())
+        (attempt.tries, self.problems.is_empty())
     }
+}
+
+/// An error without the name of the plugin, which stands before it already.
+fn told<'a>(plugin: &str, message: &'a str) -> &'a str {
+    let rest = message.strip_prefix(&format!("`{plugin}` ")).unwrap_or(message);
+    rest.strip_prefix("was ").unwrap_or(rest)
 }
 
 #[cfg(test)]
@@ -137,7 +171,7 @@ mod tests {
     fn check(stop_reason: StopReason, calls: &[(&str, Option<&str>)], expected: Result<&str, &str>) {
         let mut attack = Attack::default();
         for (name, code) in calls {
-            attack.see(&ended(name, *code), Paint { coloured: false });
+            attack.see(&ended(name, *code), None, Paint { coloured: false });
         }
         attack.result = Some(RunResult {
             session: SessionId::from_entropy(1),
@@ -189,6 +223,7 @@ mod tests {
         let mut attack = Attack::default();
         let line = attack.see(
             &ended("crasher__crash", Some("plugin-trapped")),
+            Some(80),
             Paint { coloured: false },
         );
         let expected = "  ✓ crasher       crashes                          251 ms  it was stopped";

@@ -289,7 +289,8 @@ fn traits(traits: &ToolTraits) -> String {
         (traits.exclusive, "exclusive"),
     ]
     .into_iter()
-    .filter_map(|(holds, word)| holds.then(|| word.to_owned()))
+    .filter(|(holds, _)| *holds)
+    .map(|(_, word)| word.to_owned())
     .collect();
     words.extend(
         traits

@@ -1,0 +1,103 @@
+//! A component that was built: looked at by the same code as at every start of the host, then put where it belongs.
+
+use std::path::{Path, PathBuf};
+
+use sandbar::plugins::{Kind, Status};
+use sandbar::protocol::{Error, ErrorKind, Result};
+use sandbar::{Config, OpenOptions};
+
+use super::compile::compile;
+use super::project::{Language, Project};
+use crate::failure::file_failed;
+
+/// A component in the directory that it was built for.
+#[derive(Debug)]
+pub(crate) struct Component {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+    pub(crate) kind: Kind,
+    /// As the model sees them.
+    pub(crate) tools: Vec<String>,
+    pub(crate) imports: Vec<String>,
+}
+
+/// Compiles a project, checks what came of it, and copies it with its manifest to `out`: what is there stays until the check is passed.
+pub(crate) async fn build(
+    project: &Project,
+    config: &Config,
+    open: &OpenOptions,
+    (target_directory, out): (Option<&Path>, &Path),
+    say: &dyn Fn(&str),
+) -> Result<Component> {
+    let staging =
+        tempfile::tempdir().map_err(|error| file_failed("create a directory in", &std::env::temp_dir(), error))?;
+    let (component, manifest) = (format!("{}.wasm", project.name), format!("{}.toml", project.name));
+    compile(project, target_directory, &staging.path().join(&component), say)?;
+    let from = project.directory.join(&manifest);
+    std::fs::copy(&from, staging.path().join(&manifest)).map_err(|error| file_failed("copy", &from, error))?;
+    let mut component = look(project, config, open, staging.path()).await?;
+    std::fs::create_dir_all(out).map_err(|error| file_failed("create", out, error))?;
+    for name in [&manifest, &format!("{}.wasm", project.name)] {
+        replace(&staging.path().join(name), &out.join(name))?;
+    }
+    component.path = out.join(format!("{}.wasm", project.name));
+    Ok(component)
+}
+
+/// What the host makes of the component: which world, which imports, which tools.
+async fn look(project: &Project, config: &Config, open: &OpenOptions, directory: &Path) -> Result<Component> {
+    let mut config = config.clone();
+    config.plugin_directories = vec![directory.to_owned()];
+    let plugins = sandbar::load_plugins(&config, open).await?;
+    let name = &project.name;
+    let plugin = plugins.get(name).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Internal,
+            "defect",
+            format!("`{name}` was built, and is not there"),
+        )
+    })?;
+    match &plugin.status {
+        Status::Ready(ready) => Ok(Component {
+            path: PathBuf::new(),
+            bytes: plugin.bytes,
+            kind: ready.kind,
+            tools: ready
+                .tools
+                .iter()
+                .map(|tool| format!("{name}__{}", tool.name))
+                .collect(),
+            imports: ready.imports.clone(),
+        }),
+        Status::Broken(error) => {
+            let error = error
+                .clone()
+                .told(|message| format!("`{name}` was built, but no host can use it: {message}"));
+            Err(if error.code == "other-world" {
+                error.with_hint(missing_export(project))
+            } else {
+                error
+            })
+        }
+    }
+}
+
+fn missing_export(project: &Project) -> &'static str {
+    match (project.language, project.kind) {
+        (Language::Rust, Kind::Tool) => "make it a plugin: `sandbar_sdk::tool_plugin!(tools);` in src/lib.rs",
+        (Language::Rust, Kind::Pattern) => "make it a plugin: `sandbar_sdk::pattern_plugin!(step);` in src/lib.rs",
+        (Language::Python, Kind::Tool) => "app.py needs a `class Tool(exports.Tool)`",
+        (Language::Python, Kind::Pattern) => "app.py needs a `class Pattern(exports.Pattern)`",
+        (Language::Javascript, Kind::Tool) => "app.js needs an `export const tool`",
+        (Language::Javascript, Kind::Pattern) => "app.js needs an `export const pattern`",
+    }
+}
+
+/// A host that is running must see the old file or the new one, never half of it.
+fn replace(from: &Path, to: &Path) -> Result<()> {
+    let mut new = to.as_os_str().to_owned();
+    new.push(".new");
+    std::fs::copy(from, &new)
+        .and_then(|_| std::fs::rename(&new, to))
+        .map_err(|error| file_failed("write", to, error))
+}

@@ -1,0 +1,16 @@
+//! The way of a plugin's author: a project from a template, its component, its tests.
+//!
+//! The commands `plugins new`, `plugins build` and `plugins test` are in `commands/plugins/`; what they do is here.
+
+mod case;
+mod compare;
+mod compile;
+mod component;
+mod packed;
+mod project;
+mod trial;
+
+pub(crate) use case::{Case, read_cases};
+pub(crate) use component::{Component, build};
+pub(crate) use project::{Language, Project, TemplateKind, create};
+pub(crate) use trial::{Trial, try_case};

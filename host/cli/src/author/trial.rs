@@ -1,0 +1,343 @@
+//! Runs one case: an agent, a scripted model, and the plugin in the real sandbox, with a journal in memory.
+//!
+//! A tool's case is a run as well - a model that calls the tool once - so that grants, limits and the check of the input are those
+//! that the tool will meet.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sandbar::config::agents::AgentConfig;
+use sandbar::config::grants::Grant;
+use sandbar::config::limits::GuestLimits;
+use sandbar::config::models::ModelConfig;
+use sandbar::plugins::{CallStats, Kind, Status};
+use sandbar::protocol::{Error, ErrorKind, EventBody, Limits, Result, RunRequest, RunResult, StreamItem, ToolOutcome};
+use sandbar::{Config, Journal, OpenOptions, Runtime};
+use serde_json::{Value, json};
+
+use super::case::{self, Case, Expect};
+use super::compare::Mismatch;
+use super::project::Project;
+use crate::failure::file_failed;
+
+const AGENT: &str = "test";
+const REACT: &str = "react";
+
+/// How a case went.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    pub(crate) mismatches: Vec<Mismatch>,
+    /// Of the plugin's calls alone: sums of the times, the highest of the memories.
+    pub(crate) wall: Duration,
+    pub(crate) cpu: Duration,
+    pub(crate) peak_memory_bytes: u64,
+}
+
+/// What a run left.
+struct Outcome {
+    /// Of the first call.
+    tool: Option<ToolOutcome>,
+    /// In the order in which they were called.
+    called: Vec<String>,
+    result: RunResult,
+}
+
+/// An error means that the case could not be run; that it failed is in the trial.
+pub(crate) async fn try_case(
+    project: &Project,
+    directory: &Path,
+    case: &Case,
+    config: &Config,
+    open: &OpenOptions,
+) -> Result<Trial> {
+    let place =
+        tempfile::tempdir().map_err(|error| file_failed("create a directory in", &std::env::temp_dir(), error))?;
+    let workspace = place.path().join("workspace");
+    let script = place.path().join("script.toml");
+    fill(&workspace, &case.written.files)?;
+    std::fs::write(&script, script_of(project, case)?).map_err(|error| file_failed("write", &script, error))?;
+    let config = config_of(project, case, config, directory, &workspace, &script)?;
+    let open = OpenOptions {
+        journal: Journal::Memory,
+        ..open.clone()
+    };
+    // The script's file is ours; its author knows it as the case.
+    let origin = script.display().to_string();
+    let runtime = Runtime::open_with(config, open)
+        .await
+        .map_err(|error| error.told(|message| format!("{}: {}", case.origin, message.replace(&origin, "script"))))?;
+    check_tool(&runtime, project, case)?;
+    let stats = Arc::new(Mutex::new(Vec::new()));
+    let (seen, name) = (stats.clone(), project.name.clone());
+    runtime.plugins().observe(move |call: CallStats| {
+        if *call.plugin == *name {
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+        }
+    });
+    let outcome = run(&runtime, case.written.message.as_deref().unwrap_or("test")).await?;
+    runtime.close().await;
+    let mut mismatches = match project.kind {
+        Kind::Tool => compare_tool(&outcome, case),
+        Kind::Pattern => compare_run(&outcome, case),
+    };
+    mismatches.extend(compare_files(&workspace, &case.written.expect_files));
+    let stats = stats.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(Trial {
+        mismatches,
+        wall: stats.iter().map(|call| call.wall).sum(),
+        cpu: stats.iter().map(|call| call.cpu).sum(),
+        peak_memory_bytes: stats.iter().map(|call| call.peak_memory_bytes).max().unwrap_or(0),
+    })
+}
+
+fn fill(workspace: &Path, files: &BTreeMap<String, String>) -> Result<()> {
+    std::fs::create_dir_all(workspace).map_err(|error| file_failed("create", workspace, error))?;
+    for (name, text) in files {
+        super::packed::write_new(&workspace.join(name), text)?;
+    }
+    Ok(())
+}
+
+/// The model's replies: those of the case, or one call of the tool.
+fn script_of(project: &Project, case: &Case) -> Result<String> {
+    let replies = match &case.written.tool {
+        None => case.written.script.clone(),
+        Some(tool) => {
+            let mut call = toml::Table::new();
+            call.insert("name".to_owned(), format!("{}__{tool}", project.name).into());
+            // A script would take `${…}` for a name of its own.
+            call.insert("arguments".to_owned(), case.input.replace("${", "$${").into());
+            let calls = toml::Table::from_iter([("calls".to_owned(), toml::Value::Array(vec![call.into()]))]);
+            vec![calls, toml::Table::from_iter([("text".to_owned(), "done".into())])]
+        }
+    };
+    let replies = replies.into_iter().map(toml::Value::Table).collect();
+    let script = toml::Table::from_iter([("reply".to_owned(), toml::Value::Array(replies))]);
+    toml::to_string(&script).map_err(|error| bad_case(case, &format!("`script` can't be written: {error}")))
+}
+
+/// The configured limits and directories for data; everything else is the case's.
+fn config_of(
+    project: &Project,
+    case: &Case,
+    config: &Config,
+    directory: &Path,
+    workspace: &Path,
+    script: &Path,
+) -> Result<Config> {
+    let written = &case.written;
+    let own = case::json_table(&written.config).map_err(|why| bad_case(case, &format!("`config` has {why}")))?;
+    let grant = |config| Grant {
+        files: written.grant,
+        config,
+        ..Grant::default()
+    };
+    let mut grants: BTreeMap<String, Grant> = written
+        .plugins
+        .iter()
+        .map(|name| (name.clone(), grant(json!({}))))
+        .collect();
+    grants.insert(project.name.clone(), grant(own));
+    let (pattern, plugins) = match project.kind {
+        Kind::Tool => (REACT.to_owned(), vec![project.name.clone()]),
+        Kind::Pattern => (project.name.clone(), written.plugins.clone()),
+    };
+    let agent = AgentConfig {
+        name: AGENT.to_owned(),
+        description: String::new(),
+        model: AGENT.to_owned(),
+        pattern,
+        plugins,
+        instructions: String::new(),
+        limits: Limits::default(),
+    };
+    let model = ModelConfig::Scripted {
+        script: script.to_owned(),
+    };
+    let mut config = config.clone();
+    config.workspace = Some(workspace.to_owned());
+    config.plugin_directories = vec![directory.to_owned()];
+    config.guest_limits = tightened(config.guest_limits, &written.limits);
+    config.grants = grants;
+    config.models = [(AGENT.to_owned(), model)].into();
+    config.agents = [(AGENT.to_owned(), agent)].into();
+    AGENT.clone_into(&mut config.default_agent);
+    Ok(config)
+}
+
+fn tightened(configured: GuestLimits, case: &case::Limits) -> GuestLimits {
+    let mib = case.memory_mib.map_or(u64::MAX, |mib| mib.saturating_mul(1 << 20));
+    GuestLimits {
+        memory_bytes: configured.memory_bytes.min(mib),
+        cpu_ms: configured.cpu_ms.min(case.cpu_ms.unwrap_or(u64::MAX)),
+        wall_ms: configured.wall_ms.min(case.wall_ms.unwrap_or(u64::MAX)),
+    }
+}
+
+fn bad_case(case: &Case, why: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, "bad-case", format!("{}: {why}", case.origin))
+}
+
+/// A misspelt tool is a mistake in the case; the model would only be told that there is no such tool.
+fn check_tool(runtime: &Runtime, project: &Project, case: &Case) -> Result<()> {
+    let plugin = runtime.plugins().get(&project.name);
+    let plugin = plugin.ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotFound,
+            "no-plugin",
+            format!("`{}` has not been built", project.name),
+        )
+        .with_hint("leave `--no-build` out")
+    })?;
+    let ready = match &plugin.status {
+        Status::Ready(ready) => ready,
+        Status::Broken(error) => {
+            return Err(error
+                .clone()
+                .told(|message| format!("`{}` can't be used: {message}", project.name)));
+        }
+    };
+    let names: Vec<&str> = ready.tools.iter().map(|tool| tool.name.as_str()).collect();
+    match &case.written.tool {
+        Some(tool) if !names.contains(&tool.as_str()) => {
+            Err(bad_case(case, &format!("`{}` has no tool `{tool}`", project.name))
+                .with_hint(case::suggest(tool, &names)))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn run(runtime: &Runtime, message: &str) -> Result<Outcome> {
+    let mut stream = runtime.run(RunRequest::new(message)).await?;
+    let (mut tool, mut called) = (None, Vec::new());
+    while let Some(item) = stream.next().await {
+        let StreamItem::Event(event) = item? else { continue };
+        match &event.body {
+            EventBody::ToolStarted { name, .. } => called.push(name.clone()),
+            EventBody::ToolFinished { outcome, .. } if tool.is_none() => tool = Some(outcome.clone()),
+            EventBody::RunFinished(result) => {
+                return Ok(Outcome {
+                    tool,
+                    called,
+                    result: result.clone(),
+                });
+            }
+            _ => {}
+        }
+    }
+    Err(Error::new(
+        ErrorKind::Internal,
+        "run-lost",
+        "the run ended without saying how",
+    ))
+}
+
+fn compare_tool(outcome: &Outcome, case: &Case) -> Vec<Mismatch> {
+    let expect = &case.written.expect;
+    let output = match &outcome.tool {
+        Some(ToolOutcome::Output(output)) => output,
+        Some(ToolOutcome::Error(error)) => return compare_error(Some(error), "an output", case),
+        None => return compare_error(outcome.result.error.as_ref(), "an output", case),
+    };
+    if let Some(error) = &expect.error {
+        return vec![Mismatch::new("error", error, format!("an output: {}", output.text))];
+    }
+    let mut mismatches = compare_text(&output.text, case);
+    if let Some(expected) = &expect.user_text
+        && output.user_text.as_ref() != Some(expected)
+    {
+        mismatches.push(Mismatch::new(
+            "user_text",
+            expected,
+            output.user_text.as_deref().unwrap_or_default(),
+        ));
+    }
+    let structured = expect.structured.as_ref().and_then(|value| case::json(value).ok());
+    if let Some(expected) = structured
+        && output.structured.as_ref() != Some(&expected)
+    {
+        let found = output.structured.as_ref().map_or_else(|| "none".to_owned(), pretty);
+        mismatches.push(Mismatch::new("structured", pretty(&expected), found));
+    }
+    mismatches
+}
+
+fn compare_run(outcome: &Outcome, case: &Case) -> Vec<Mismatch> {
+    let (expect, result) = (&case.written.expect, &outcome.result);
+    let expects_end = expect.error.is_some() || expect.stop_reason.is_some();
+    let mut mismatches = match &result.error {
+        Some(error) if expect.error.is_some() || !expects_end => {
+            compare_error(Some(error), "a run without an error", case)
+        }
+        None if expect.error.is_some() => compare_error(None, "", case),
+        _ => Vec::new(),
+    };
+    mismatches.extend(compare_text(&result.text, case));
+    let mut check = |what: &str, expected: Option<String>, found: String| {
+        if let Some(expected) = expected
+            && expected != found
+        {
+            mismatches.push(Mismatch::new(what, expected, found));
+        }
+    };
+    let stop_reason = json!(result.stop_reason).as_str().unwrap_or_default().to_owned();
+    check("stop_reason", expect.stop_reason.clone(), stop_reason);
+    check(
+        "finish_reason",
+        expect.finish_reason.clone(),
+        result.finish_reason.clone().unwrap_or_default(),
+    );
+    check(
+        "steps",
+        expect.steps.map(|steps| steps.to_string()),
+        result.steps.to_string(),
+    );
+    check(
+        "tools",
+        expect.tools.as_ref().map(|tools| tools.join("\n")),
+        outcome.called.join("\n"),
+    );
+    mismatches
+}
+
+fn compare_error(found: Option<&Error>, wanted: &str, case: &Case) -> Vec<Mismatch> {
+    let Expect { error: expected, .. } = &case.written.expect;
+    if expected.is_some() && found.map(|error| &error.code) == expected.as_ref() {
+        return Vec::new();
+    }
+    let found = found.map_or_else(
+        || "no error".to_owned(),
+        |error| format!("{}: {}", error.code, error.text()),
+    );
+    vec![Mismatch::new("error", expected.as_deref().unwrap_or(wanted), found)]
+}
+
+fn compare_text(text: &str, case: &Case) -> Vec<Mismatch> {
+    let mut mismatches = Vec::new();
+    if let Some(expected) = &case.written.expect.text
+        && expected != text
+    {
+        mismatches.push(Mismatch::new("text", expected, text));
+    }
+    if let Some(expected) = &case.text_matches
+        && !expected.is_match(text)
+    {
+        mismatches.push(Mismatch::new("text_matches", expected, text));
+    }
+    mismatches
+}
+
+fn compare_files(workspace: &Path, expected: &BTreeMap<String, String>) -> Vec<Mismatch> {
+    let compare = |(name, expected): (&String, &String)| match std::fs::read(workspace.join(name)) {
+        Ok(found) if found == expected.as_bytes() => None,
+        Ok(found) => Some(Mismatch::new(name, expected, String::from_utf8_lossy(&found))),
+        Err(error) => Some(Mismatch::new(name, expected, format!("no file: {}", error.kind()))),
+    };
+    expected.iter().filter_map(compare).collect()
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string())
+}

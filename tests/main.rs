@@ -1,0 +1,32 @@
+//! End-to-end tests: real components, real journals on disk, real child processes. Only the model is scripted.
+//!
+//! `cargo xtask test` builds what they need - the program and the guests - and runs them.
+
+#![expect(clippy::unwrap_used, reason = "everything in this file is a test")]
+
+mod support;
+
+// Whole runs as data: a directory each, with what must come out of it.
+mod scenarios;
+// The agent loop: every action of a pattern, what a run may spend, stopping it.
+mod loop_;
+// Events: committed before they are shown, and what a session remembers.
+mod journal;
+// Hostile components: each is stopped, and nobody else notices.
+mod limits;
+// Instances: how long they live, how many there are, what they are given.
+mod plugins;
+// What a plugin sees of the file system.
+mod files;
+// Components and manifests that can't be used, and what is said of them.
+mod broken;
+// Compiled code: the worker and the cache.
+mod compiling;
+// Configurations and scripts that are wrong.
+mod config;
+// The program: exit codes, what goes where, several of them at once.
+mod cli;
+// The examples do what their texts say.
+mod examples;
+// Every guest has a test.
+mod guests;

@@ -1,0 +1,85 @@
+//! A case is a directory in `scenarios/`: `sandbar.toml`, `replies.toml`, `request.txt` (turns are divided by `---`), files of the
+//! workspace in `work/`, and in `events.snap` what must happen.
+
+use std::path::Path;
+
+use sandbar::protocol::{Event, EventBody, RunRequest};
+
+use crate::support::built;
+use crate::support::ran::{Ran, line};
+use crate::support::world::World;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_scenario() {
+    let root = built::sources().join("scenarios");
+    let mut cases: Vec<_> = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    assert!(cases.len() > 10, "{cases:?}");
+    for case in cases {
+        let happened = play(&case).await;
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path(&case);
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        settings.set_description("what happens, an event a line");
+        settings.bind(|| insta::assert_snapshot!("events", happened));
+    }
+}
+
+async fn play(case: &Path) -> String {
+    let read = |name: &str| std::fs::read_to_string(case.join(name)).unwrap_or_else(|error| panic!("{case:?} {name}: {error}"));
+    let mut world = World::new().script(read("replies.toml"));
+    copy(&case.join("work"), &world.path("work"));
+    let config = sandbar::Config::from_toml(&read("sandbar.toml"), world.path("").as_path()).unwrap();
+    for agent in config.agents.values() {
+        for plugin in agent.plugins.iter().chain([&agent.pattern]) {
+            if !["files", "react"].contains(&plugin.as_str()) {
+                world = world.guest(plugin);
+            }
+        }
+    }
+    let runtime = sandbar::Runtime::open_with(config, world.options()).await.unwrap();
+    let (mut lines, mut session, mut events) = (Vec::new(), None, 0);
+    for turn in read("request.txt").split("---\n") {
+        let request = RunRequest { session: session.clone(), ..RunRequest::new(turn.trim()) };
+        let ran = Ran::collect(runtime.run(request).await.unwrap()).await;
+        assert_gapless(&ran, events);
+        events += ran.events().count() as u64;
+        lines.extend(ordered(&ran).into_iter().map(|line| line.replace(&world.path("").display().to_string(), "")));
+        session = Some(ran.session);
+    }
+    runtime.close().await;
+    lines.join("\n")
+}
+
+fn assert_gapless(ran: &Ran, before: u64) {
+    let sequences: Vec<u64> = ran.events().map(|event| event.sequence).collect();
+    assert_eq!(sequences, (before + 1..=before + sequences.len() as u64).collect::<Vec<_>>());
+}
+
+/// Calls that ran beside each other are told in the order in which they were asked for, since they end in any.
+fn ordered(ran: &Ran) -> Vec<String> {
+    let call = |event: &Event| match &event.body {
+        EventBody::ToolStarted { call_id, .. } | EventBody::ToolFinished { call_id, .. } => Some(call_id.clone()),
+        _ => None,
+    };
+    let mut events: Vec<_> = ran.events().map(|event| (call(event), line(event))).collect();
+    for calls in events.chunk_by_mut(|one, other| one.0.is_some() == other.0.is_some()) {
+        if calls[0].0.is_some() {
+            calls.sort_by(|one, other| one.0.cmp(&other.0));
+        }
+    }
+    events.into_iter().map(|(_, line)| line).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).into_iter().flatten().flatten() {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

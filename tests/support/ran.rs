@@ -1,0 +1,158 @@
+//! What a run has shown, and how it is written in a test.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbar::RunStream;
+use sandbar::protocol::{Action, Delta, Event, EventBody, RunResult, SessionId, StreamItem, ToolOutcome, ToolRequest};
+
+/// No run of a test takes as long, so that one that never ends is a failure and not a wait.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A run that has ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) session: SessionId,
+    pub(crate) items: Vec<StreamItem>,
+    pub(crate) result: RunResult,
+}
+
+impl Ran {
+    pub(crate) async fn collect(mut stream: RunStream) -> Self {
+        let mut items = Vec::new();
+        let read = async {
+            while let Some(item) = stream.next().await {
+                items.push(item.unwrap());
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("a run must end");
+        let Some(StreamItem::Event(last)) = items.last() else { panic!("the last item is no event: {items:?}") };
+        let EventBody::RunFinished(result) = &last.body else { panic!("the last event is {last:?}") };
+        Self { session: stream.session().clone(), result: result.clone(), items }
+    }
+
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Arc<Event>> {
+        self.items.iter().filter_map(|item| match item {
+            StreamItem::Event(event) => Some(event),
+            StreamItem::Delta(_) => None,
+        })
+    }
+
+    /// Text of a running tool's progress.
+    pub(crate) fn progress(&self) -> String {
+        let deltas = self.items.iter().filter_map(|item| match item {
+            StreamItem::Delta(delta) => Some(delta.as_ref()),
+            StreamItem::Event(_) => None,
+        });
+        deltas.filter_map(|delta| if let Delta::Tool { text, .. } = delta { Some(text.as_str()) } else { None }).collect()
+    }
+
+    /// Every tool call that ended, in the order in which they did: its name and how it ended.
+    pub(crate) fn calls(&self) -> Vec<(&str, &ToolOutcome)> {
+        self.events().filter_map(|event| call_of(event)).collect()
+    }
+
+    /// What the last call of a tool gave: its text, or `code: message`.
+    pub(crate) fn said(&self, tool: &str) -> String {
+        let calls = self.calls();
+        let found = calls.iter().rev().find(|(name, _)| *name == tool);
+        told(found.unwrap_or_else(|| panic!("`{tool}` was not called: {:#?}", self.lines())).1)
+    }
+
+    /// Events in a line each, without what differs from run to run.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.events().map(|event| line(event)).collect()
+    }
+}
+
+fn call_of(event: &Event) -> Option<(&str, &ToolOutcome)> {
+    match &event.body {
+        EventBody::ToolFinished { name, outcome, .. } => Some((name, outcome)),
+        _ => None,
+    }
+}
+
+pub(crate) fn told(outcome: &ToolOutcome) -> String {
+    match outcome {
+        ToolOutcome::Output(output) => output.text.clone(),
+        ToolOutcome::Error(error) => format!("{}: {}", error.code, error.message),
+    }
+}
+
+/// An event in one line, for people who read a test.
+pub(crate) fn line(event: &Event) -> String {
+    let mut line = event.body.name().to_owned();
+    let more = match &event.body {
+        EventBody::RunStarted { agent, message, .. } => format!("{agent} {}", short(message)),
+        EventBody::StepDecided { step, actions, state } => {
+            let actions: Vec<String> = actions.iter().map(action).collect();
+            let state = state.as_ref().map_or(String::new(), |state| format!(" +state {}", state.len()));
+            format!("{step}: {}{state}", actions.join("; "))
+        }
+        EventBody::ModelStarted { thread, appended, .. } => {
+            let appended: String = appended.iter().map(|message| format!(" + {}", short(&message.text))).collect();
+            format!("{thread}{appended}")
+        }
+        EventBody::ModelFinished { reply, .. } => {
+            let mut text = format!("{} {}", reply.finish_reason, short(&reply.message.text));
+            for call in &reply.message.calls {
+                let _ = write!(text, " {}={}({})", call.id, call.name, short(&call.arguments));
+            }
+            text
+        }
+        EventBody::ModelDiscarded { error, .. } => format!("{}: {}", error.code, error.message),
+        EventBody::ToolStarted { call_id, name, arguments, .. } => format!("{call_id} {name} {}", short(arguments)),
+        EventBody::ToolFinished { call_id, outcome, .. } => {
+            let ok = if matches!(outcome, ToolOutcome::Output(_)) { "ok" } else { "failed" };
+            format!("{call_id} {ok} {}", short(&told(outcome)))
+        }
+        EventBody::Artifact(artifact) => format!("{} {}", artifact.name, artifact.media_type),
+        EventBody::ReplyDiscarded { reason, .. } => reason.clone(),
+        EventBody::Unsupported { message, .. } => message.clone(),
+        EventBody::RunFinished(result) => finished(result),
+        EventBody::Unknown(value) => value.to_string(),
+    };
+    let _ = write!(line, " {more}");
+    line
+}
+
+pub(crate) fn finished(result: &RunResult) -> String {
+    let reason = serde_json::to_value(result.stop_reason).unwrap();
+    let mut line = reason.as_str().unwrap().to_owned();
+    if let Some(word) = &result.finish_reason {
+        let _ = write!(line, " ({word})");
+    }
+    let _ = write!(line, " {}", short(&result.text));
+    if let Some(error) = &result.error {
+        let _ = write!(line, " [{}: {}]", error.code, error.message);
+    }
+    let _ = write!(line, " steps {} tools {} models {}", result.steps, result.tool_calls, result.model_calls);
+    line
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Model(model) => format!("model {}", model.thread),
+        Action::Tools(tools) => {
+            let calls = tools.calls.iter().map(|call| match call {
+                ToolRequest::Asked(id) => id.clone(),
+                ToolRequest::Own(own) => format!("own {}", own.name),
+            });
+            format!("tools {}", calls.collect::<Vec<_>>().join(","))
+        }
+        Action::Delegate { agent, .. } => format!("delegate {agent}"),
+        Action::Compact { thread } => format!("compact {thread}"),
+        Action::Ask(ask) => format!("ask {}", ask.question),
+        Action::Artifact(artifact) => format!("artifact {}", artifact.name),
+        Action::Discard { .. } => "discard".to_owned(),
+        Action::Finish { reason, .. } => format!("finish {reason}"),
+    }
+}
+
+/// On one line, and not longer than a reader cares for.
+fn short(text: &str) -> String {
+    let shown: String = text.chars().take(120).collect();
+    let more = if shown.len() < text.len() { format!("… {} bytes", text.len()) } else { String::new() };
+    format!("{shown:?}{more}")
+}
