@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use sandbar_protocol::{
-    Approval, ApprovalRequest, Approver, Delta, Error, ErrorKind, EventBody, Model, ModelAction, ModelPart, ModelReply, ModelRequest, ProgressSink, Result,
-    RunId, SessionId, Tool, ToolInvocation, ToolOutcome, WorkspaceId,
+    Approval, ApprovalRequest, Approver, Delta, Error, ErrorKind, EventBody, Model, ModelAction, ModelPart, ModelReply,
+    ModelRequest, ProgressSink, Result, RunId, SessionId, Tool, ToolInvocation, ToolOutcome, WorkspaceId,
 };
 use sandbar_store::SessionWriter;
 use serde_json::Value;
@@ -232,7 +232,7 @@ impl Effects {
         Err(Error::new(
             ErrorKind::Limit,
             "tool-call-limit",
-            format!("the run's {limit} tool calls are used up"),
+            format!("the run has used up its limit of {limit} tool calls"),
         ))
     }
 

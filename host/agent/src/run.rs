@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use sandbar_protocol::{
-    Action, Approver, Artifact, Change, Decision, Error, ErrorKind, EventBody, History, Limits, Model, ModelAction, Pattern,
-    Result, RunId, RunResult, StopReason, Tool, ToolCall, ToolRequest, ToolsAction, View, WorkspaceId,
+    Action, Approver, Artifact, Change, Decision, Error, ErrorKind, EventBody, History, Limits, Model, ModelAction,
+    Pattern, Result, RunId, RunResult, StopReason, Tool, ToolCall, ToolRequest, ToolsAction, View, WorkspaceId,
 };
 use sandbar_store::SessionWriter;
 
@@ -124,7 +124,9 @@ fn stopped(stop_reason: StopReason, message: String) -> Ended {
     };
     let error = Error::new(kind, code, message);
     let error = match stop_reason {
-        StopReason::Timeout => error.with_hint("raise `wall_seconds` in the agent's limits"),
+        StopReason::Timeout => {
+            error.with_hint("ask for more time, up to the agent's `limits.wall_seconds` in the configuration")
+        }
         _ => error,
     };
     Ended::because(stop_reason, error)
@@ -226,11 +228,11 @@ impl Loop<'_> {
         let error = Error::new(
             ErrorKind::Limit,
             "max-steps",
-            format!("the run's {} steps are used up", limits.steps),
+            format!("the run has used up its limit of {} steps", limits.steps),
         );
         Ok(Ended::because(
             StopReason::MaxSteps,
-            error.with_hint("raise `steps` in the agent's limits"),
+            error.with_hint("ask for more steps, up to the agent's `limits.steps` in the configuration"),
         ))
     }
 
@@ -348,13 +350,13 @@ impl Loop<'_> {
             ErrorKind::Limit,
             "max-tool-calls",
             format!(
-                "the run's {limit} tool calls are used up, {} more were asked for",
+                "the run has used up its limit of {limit} tool calls, {} more were asked for",
                 asked - left
             ),
         );
         Ok(Some(Ended::because(
             StopReason::MaxToolCalls,
-            error.with_hint("raise `tool_calls` in the agent's limits"),
+            error.with_hint("ask for more, up to the agent's `limits.tool_calls` in the configuration"),
         )))
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
 
-use sandbar::protocol::{Error, Event};
+use sandbar::protocol::Error;
 use serde::Serialize;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
@@ -94,11 +94,6 @@ impl Terminal {
             Ok(text) => self.line(&text),
             Err(error) => self.note(&format!("error: a value can't be written as JSON: {error}")),
         }
-    }
-
-    /// By way of a value, since the result in `run.finished` says again what every event says, and keys in JSON are unique.
-    pub(crate) fn json_event(&self, event: &Event) {
-        self.json_line(&json!(event));
     }
 
     /// A line that is no data.

@@ -201,8 +201,8 @@ mod tests {
     }
 
     fn ended(text: &str) -> Value {
-        json!({ "type": "run.finished", "session": "s", "run": "r", "stop_reason": "finished", "text": text, "steps": 1,
-            "tool_calls": 0, "model_calls": 1, "usage": {}, "wall_ms": 1 })
+        json!({ "type": "run.finished", "result": { "session": "s", "run": "r", "stop_reason": "finished", "text": text, "steps": 1,
+            "tool_calls": 0, "model_calls": 1, "usage": {}, "wall_ms": 1 } })
     }
 
     #[test]

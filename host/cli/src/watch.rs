@@ -48,7 +48,7 @@ pub(crate) async fn watch(
 /// For `--json`: every event as the journal has it, and previews.
 pub(crate) fn show_as_json(terminal: &Terminal, item: &StreamItem) {
     match item {
-        StreamItem::Event(event) => terminal.json_event(event),
+        StreamItem::Event(event) => terminal.json_line(event.as_ref()),
         StreamItem::Delta(delta) => terminal.json_line(delta.as_ref()),
     }
 }

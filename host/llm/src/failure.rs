@@ -200,14 +200,12 @@ impl Target {
             self.base_url,
             self.quoted(why, SHOWN_CHARS)
         );
-        let running = match self.start {
-            Some(start) => format!("is the server running? start it with `{start}`"),
-            None => "is the server running?".to_owned(),
-        };
-        model_error("model-unreachable", message).with_hint(format!(
-            "{running}; its address is `base_url` of `[models.{}]`",
-            self.name
-        ))
+        let start = self
+            .start
+            .map(|start| format!("start it with `{start}`; "))
+            .unwrap_or_default();
+        let address = format!("its address is `base_url` of `[models.{}]`", self.name);
+        model_error("model-unreachable", message).with_hint(format!("is the server running? {start}{address}"))
     }
 
     pub(crate) fn cut_off(&self) -> Error {

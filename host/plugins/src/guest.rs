@@ -335,8 +335,11 @@ impl GuestState {
         // Wasmtime keeps the type of this error to itself.
         if chain.contains("fuel allocated for hostcalls") {
             let mib = MAX_TRANSFER_BYTES >> 20;
-            return limit("transfer-limit", format!("`{plugin}` was stopped: it passed more than {mib} MiB to the host in one call"))
-                .with_hint("pass less at a time, or write it into a file of the workspace");
+            return limit(
+                "transfer-limit",
+                format!("`{plugin}` was stopped: it passed more than {mib} MiB to the host in one call"),
+            )
+            .with_hint("pass less at a time, or write it into a file of the workspace");
         }
         let said = self.stderr.text();
         let (code, what) = match error.downcast_ref::<Trap>() {

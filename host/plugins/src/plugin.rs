@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use sandbar_protocol::{Error, Result, ToolSpec};
+use sandbar_protocol::{Error, FileAccess, Result, ToolSpec};
 use wasmtime::component::Component;
 
 use crate::bindings::pattern::PatternPluginPre;
@@ -12,9 +12,10 @@ use crate::cache::Cache;
 use crate::discover::Origin;
 use crate::error::{broken, chain};
 use crate::facts::{Facts, Kind};
+use crate::grants::effective_files;
 use crate::guest::GuestState;
 use crate::host::Host;
-use crate::limits::OVERSTAY_MEMORY;
+use crate::limits::{GuestLimits, OVERSTAY_MEMORY};
 use crate::manifest::{Lifetime, Manifest};
 
 /// One component that was found.
@@ -85,6 +86,19 @@ impl Plugin {
         match &self.status {
             Status::Ready(ready) => Ok(ready),
             Status::Broken(error) => Err(error.clone()),
+        }
+    }
+
+    /// The access to files that is left of a grant: requested *and* granted.
+    pub fn effective_files(&self, granted: FileAccess) -> FileAccess {
+        effective_files(self.manifest.as_ref(), granted)
+    }
+
+    /// The configured limits, tightened by what the plugin asks for.
+    pub(crate) fn effective_limits(&self, configured: GuestLimits) -> GuestLimits {
+        match &self.manifest {
+            Some(manifest) => manifest.limits(configured),
+            None => configured,
         }
     }
 

@@ -128,6 +128,11 @@ impl Plugins {
             .collect()
     }
 
+    /// The limits of one plugin's calls.
+    pub fn limits_of(&self, plugin: &Plugin) -> GuestLimits {
+        plugin.effective_limits(self.limits)
+    }
+
     /// What a session's plugins run in.
     pub fn sandbox(self: &Arc<Self>, spec: SandboxSpec) -> Sandbox {
         Sandbox::new(self.clone(), spec)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sandbar_protocol::{FileAccess, Pattern, Result, RunId, Schema, SessionId, Tool};
 
 use crate::facts::Kind;
-use crate::grants::{Grant, call_files, effective_files, floor};
+use crate::grants::{Grant, call_files, floor};
 use crate::guest::{CallPorts, CallSetup, Powers};
 use crate::limits::GuestLimits;
 use crate::manifest::Lifetime;
@@ -46,7 +46,7 @@ impl Sandbox {
     pub fn tools(&self, plugin: &str) -> Result<Vec<Arc<dyn Tool>>> {
         let (plugin, ready) = self.plugins.usable(plugin, Kind::Tool)?;
         let grant = self.spec.grants.get(&*plugin.name).cloned().unwrap_or_default();
-        let files = effective_files(plugin.manifest.as_ref(), grant.files);
+        let files = plugin.effective_files(grant.files);
         ready
             .tools
             .iter()
@@ -92,10 +92,7 @@ impl Sandbox {
     }
 
     fn limits(&self, plugin: &Plugin, timeout_ms: Option<u64>) -> GuestLimits {
-        let mut limits = match &plugin.manifest {
-            Some(manifest) => manifest.limits(self.plugins.limits),
-            None => self.plugins.limits,
-        };
+        let mut limits = plugin.effective_limits(self.plugins.limits);
         if let Some(timeout) = timeout_ms {
             limits.wall = limits.wall.min(std::time::Duration::from_millis(timeout));
         }

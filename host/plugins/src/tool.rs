@@ -47,7 +47,12 @@ impl Tool for WasmTool {
         }
         let mut setup = self.setup.clone();
         setup.powers.make_read_only();
-        Some(self.invoke(invocation, &setup, None, vec![("preview".to_owned(), "true".to_owned())]))
+        Some(self.invoke(
+            invocation,
+            &setup,
+            None,
+            vec![("preview".to_owned(), "true".to_owned())],
+        ))
     }
 }
 

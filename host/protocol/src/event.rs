@@ -97,7 +97,7 @@ pub enum EventBody {
     #[serde(rename = "unsupported")]
     Unsupported { id: String, message: String },
     #[serde(rename = "run.finished")]
-    RunFinished(RunResult),
+    RunFinished(#[serde(with = "result_of_run")] RunResult),
     /// A kind that this version doesn't know: kept as it was.
     #[serde(untagged)]
     Unknown(Value),
@@ -145,5 +145,64 @@ impl EventBody {
             Self::RunFinished(_) => "run.finished",
             Self::Unknown(value) => value.get("type").and_then(Value::as_str).unwrap_or("unknown"),
         }
+    }
+}
+
+/// In JSON the result is a field of its own: it has a session and a run, as every event has.
+mod result_of_run {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::RunResult;
+
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        result: &'a RunResult,
+    }
+
+    #[derive(Deserialize)]
+    struct Read {
+        result: RunResult,
+    }
+
+    pub(super) fn serialize<S: Serializer>(result: &RunResult, serializer: S) -> Result<S::Ok, S::Error> {
+        Shown { result }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RunResult, D::Error> {
+        Read::deserialize(deserializer).map(|read| read.result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn events_come_back_as_they_went() {
+        let started = json!({ "session": "s", "sequence": 1, "run": "r", "at_ms": 5, "type": "run.started", "agent": "a",
+            "message": "hi", "workspace": null });
+        let finished = json!({ "session": "s", "sequence": 2, "run": "r", "at_ms": 6, "type": "run.finished", "result": {
+            "session": "s", "run": "r", "stop_reason": "finished", "text": "done", "steps": 1, "tool_calls": 0, "model_calls": 1,
+            "usage": {}, "wall_ms": 3 } });
+        for value in [started, finished] {
+            let event: Event = serde_json::from_value(value.clone()).unwrap();
+            assert!(!matches!(event.body, EventBody::Unknown(_)), "{event:?}");
+            let text = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+            assert_eq!(text.matches("\"sequence\"").count(), 1);
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+        }
+    }
+
+    #[test]
+    fn an_unknown_event_is_kept() {
+        let value = json!({ "type": "from.the.future", "x": 1 });
+        let body: EventBody = serde_json::from_value(value.clone()).unwrap();
+        assert_eq!(
+            (body.name(), serde_json::to_value(&body).unwrap()),
+            ("from.the.future", value)
+        );
     }
 }

@@ -96,7 +96,10 @@ pub(crate) fn check_names(config: &Config, plugins: &Plugins) -> Result<()> {
 
 /// A key that is missing is an error here only for the agent that is taken when a request names none.
 pub(crate) fn models(config: &Config, options: &OpenOptions) -> Result<BTreeMap<String, Arc<dyn Model>>> {
-    let needed = config.agents.get(&config.default_agent).map(|agent| agent.model.as_str());
+    let needed = config
+        .agents
+        .get(&config.default_agent)
+        .map(|agent| agent.model.as_str());
     config
         .models
         .iter()
@@ -150,7 +153,9 @@ fn missing_key(name: &str, reference: &SecretRef, error: Error) -> Error {
     };
     error
         .told(|text| format!("the model `{name}` has no key: {text}"))
-        .with_hint(format!("{put}, or set `api_key` of `[models.{name}]` to where the key is"))
+        .with_hint(format!(
+            "{put}, or set `api_key` of `[models.{name}]` to where the key is"
+        ))
 }
 
 /// Opens every mount once: sessions share the handles.
@@ -194,5 +199,34 @@ pub(crate) fn no_agent(name: &str, config: &Config) -> Error {
             error.with_hint(format!("did you mean `{nearest}`?"))
         }
         _ => error.with_hint(format!("there are: {}", names.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the default agent needs is missed at once, and what another one needs only when it is used.
+    #[test]
+    fn a_missing_key_is_told_where_it_is_needed() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(directory.path().join("key"), "sk-test-12345678\n").expect("a file");
+        let agent = "[agents.main]\nmodel = 'm'\n[models.m]\nprovider = 'openai'\nmodel = 'a'\n";
+        let other = "[models.o]\nprovider = 'openai'\nmodel = 'b'\napi_key = 'env:SANDBAR_TEST_NO_SUCH_VARIABLE'\n";
+        let open = |key: &str| {
+            let config =
+                Config::from_toml(&format!("{agent}{key}{other}"), directory.path()).expect("a good configuration");
+            models(&config, &OpenOptions::default())
+        };
+        let error = open("api_key = 'env:SANDBAR_TEST_NO_SUCH_VARIABLE'\n").expect_err("the key is missing");
+        assert_eq!(error.kind, ErrorKind::Config);
+        assert_eq!(
+            error.text(),
+            "the model `m` has no key: the variable `SANDBAR_TEST_NO_SUCH_VARIABLE` should hold a secret, but is not set to a text\n\
+             hint: export SANDBAR_TEST_NO_SUCH_VARIABLE=…, or set `api_key` of `[models.m]` to where the key is"
+        );
+        let models = open("api_key = 'file:key'\n").expect("both models");
+        assert_eq!(models.keys().collect::<Vec<_>>(), ["m", "o"]);
+        assert!(!format!("{models:?}").contains("12345678"));
     }
 }

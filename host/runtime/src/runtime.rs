@@ -119,6 +119,7 @@ impl Runtime {
             subscription: writer.subscribe(writer.head()),
             finished: Some(finished),
             ended: false,
+            last: None,
         };
         let Kept { conversation, sandbox } = held.kept;
         let input = RunInput {

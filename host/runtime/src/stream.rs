@@ -14,6 +14,8 @@ pub struct RunStream {
     pub(crate) subscription: Subscription,
     pub(crate) finished: Option<oneshot::Receiver<RunResult>>,
     pub(crate) ended: bool,
+    /// `run.finished`, until it is handed out.
+    pub(crate) last: Option<StreamItem>,
 }
 
 impl RunStream {
@@ -31,7 +33,12 @@ impl RunStream {
     }
 
     /// The next item; none after `run.finished`. An error ends the stream: the journal could not be written or read.
+    ///
+    /// May be dropped while it waits, without a loss.
     pub async fn next(&mut self) -> Option<Result<StreamItem>> {
+        if self.last.is_some() {
+            return self.hand_out_last().await;
+        }
         if self.ended {
             return None;
         }
@@ -42,10 +49,8 @@ impl RunStream {
                     && event.run == self.run
                 {
                     self.ended = true;
-                    // The run lets go of its session before the caller can ask for the next turn.
-                    if let Some(finished) = self.finished.take() {
-                        let _ = finished.await;
-                    }
+                    self.last = Some(item);
+                    return self.hand_out_last().await;
                 }
                 Some(Ok(item))
             }
@@ -58,6 +63,16 @@ impl RunStream {
                 Some(Err(self.failure().await.unwrap_or_else(lost)))
             }
         }
+    }
+
+    /// Whoever has seen the end may start the next run of the session: so the run must have let go of it.
+    async fn hand_out_last(&mut self) -> Option<Result<StreamItem>> {
+        if let Some(finished) = &mut self.finished {
+            // An error means that it has ended all the same.
+            let _ = finished.await;
+            self.finished = None;
+        }
+        self.last.take().map(Ok)
     }
 
     /// Waits for the end and gives the result, which also a run that failed has.

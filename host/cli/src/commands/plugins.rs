@@ -43,10 +43,7 @@ impl PluginsCommand {
 /// Requested and granted. Without a manifest the operator's word is both.
 fn effective_files(plugin: &Plugin, grant: Option<&Grant>) -> FileAccess {
     let granted = grant.map_or(FileAccess::None, |grant| grant.files);
-    plugin
-        .manifest
-        .as_ref()
-        .map_or(granted, |manifest| manifest.requests.files.min(granted))
+    plugin.effective_files(granted)
 }
 
 fn access_word(access: FileAccess) -> &'static str {

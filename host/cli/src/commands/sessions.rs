@@ -99,7 +99,7 @@ impl Show {
             last = newest.sequence;
             for event in &events {
                 if terminal.json {
-                    terminal.json_event(event);
+                    terminal.json_line(event);
                 } else {
                     terminal.lines(event_lines(event, paint));
                 }
@@ -211,8 +211,8 @@ mod tests {
         check(json!({ "type": "step.decided", "step": 1, "actions": [] }), "");
         check(json!({ "type": "unsupported", "id": "u", "message": "no" }), "  ! no");
         let error = json!({ "code": "c", "kind": "model", "message": "gone" });
-        let result = json!({ "type": "run.finished", "session": "s-1", "run": "r-1", "stop_reason": "model-failed", "text": "",
-            "error": error, "steps": 1, "tool_calls": 0, "model_calls": 0, "usage": {}, "wall_ms": 5 });
+        let result = json!({ "type": "run.finished", "result": { "session": "s-1", "run": "r-1", "stop_reason": "model-failed",
+            "text": "", "error": error, "steps": 1, "tool_calls": 0, "model_calls": 0, "usage": {}, "wall_ms": 5 } });
         check(
             result,
             "\nmodel failed · 1 step · 0 tool calls · 0 model calls · 5 ms\nerror: gone",

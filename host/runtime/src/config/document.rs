@@ -77,6 +77,20 @@ impl Document {
         }
     }
 
+    /// The same for a value of JSON.
+    pub(super) fn set_json(&mut self, path: &[String], value: &Value, layer: &Arc<Layer>) {
+        let place = Place {
+            layer: Arc::clone(layer),
+            line: 1,
+            column: 1,
+        };
+        let at = Written {
+            key: place.clone(),
+            value: place,
+        };
+        self.set(path, content(value, &at), layer);
+    }
+
     /// The path as it is written in this document, where case and `-` are lost in a variable's name.
     pub(super) fn spelt(&self, path: &[&str]) -> Vec<String> {
         let mut table = Some(&self.root);
@@ -133,6 +147,18 @@ impl Document {
 
     pub(super) fn json(&self) -> Value {
         json(&self.root)
+    }
+}
+
+fn content(value: &Value, at: &Written) -> Content {
+    let node = |value: &Value| Node {
+        at: at.clone(),
+        content: content(value, at),
+    };
+    match value {
+        Value::Object(fields) => Content::Table(fields.iter().map(|(key, field)| (key.clone(), node(field))).collect()),
+        Value::Array(items) => Content::List(items.iter().map(node).collect()),
+        plain => Content::Plain(plain.clone()),
     }
 }
 

@@ -6,6 +6,7 @@
 //! environment; it reads no component, so that names of plugins are checked later, by `Config::check_plugins`.
 
 pub mod agents;
+mod built_in;
 mod check;
 mod document;
 mod file;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 use sandbar_protocol::Error;
 
 use agents::AgentConfig;
+pub use built_in::BuiltIn;
 use grants::Grant;
 use limits::GuestLimits;
 use models::ModelConfig;
@@ -73,6 +75,14 @@ impl Config {
     pub fn from_toml(text: &str, base_dir: &Path) -> Result<Self, Vec<Error>> {
         let layer = document::Document::parse(text, sources::embedded(base_dir)).map_err(|error| vec![error])?;
         resolve::resolve(layer, Some(base_dir.join(EMBEDDED_DATA_DIR)))
+    }
+
+    /// Without a configuration: one agent, `main`, that looks at files with whatever model there is. `sources` go on top, so that a
+    /// flag or the user's file can still set a limit.
+    pub fn built_in(built_in: &BuiltIn, sources: &Sources) -> Result<Self, Vec<Error>> {
+        let mut document = built_in.document().map_err(|error| vec![error])?;
+        document.merge(sources.read()?);
+        resolve::resolve(document, sources.default_data_dir.clone())
     }
 
     /// Each dotted key with its value and where it came from, sorted by key.

@@ -149,16 +149,31 @@ impl FileModel {
 
 impl FileOpenAi {
     fn resolve(self, server: Server, key: &str, resolution: &mut Resolution) -> OpenAiConfig {
-        fn or_default<T: Serialize>(key: &str, name: &str, resolution: &mut Resolution, written: Option<T>, default: T) -> T {
+        fn or_default<T: Serialize>(
+            key: &str,
+            name: &str,
+            resolution: &mut Resolution,
+            written: Option<T>,
+            default: T,
+        ) -> T {
             resolution.or_default(&format!("{key}.{name}"), written, default)
         }
         let base_url = or_default(key, "base_url", resolution, self.base_url, server.base_url().to_owned());
         if let Err(why) = check_base_url(&base_url) {
             let url_key = format!("{key}.base_url");
-            resolution.problem(&url_key, "bad-url", &format!("`{url_key}` {why}"), "write it as `https://host/v1`");
+            resolution.problem(
+                &url_key,
+                "bad-url",
+                &format!("`{url_key}` {why}"),
+                "write it as `https://host/v1`",
+            );
         }
         let idle = u32::try_from(DEFAULT_IDLE.as_secs()).unwrap_or(u32::MAX);
-        let written = self.price.map(|price| Price { input: price.input, output: price.output, cached: price.cached });
+        let written = self.price.map(|price| Price {
+            input: price.input,
+            output: price.output,
+            cached: price.cached,
+        });
         OpenAiConfig {
             api_key: api_key(self.api_key, &base_url, &format!("{key}.api_key"), resolution),
             sampling: Sampling {

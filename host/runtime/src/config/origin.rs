@@ -45,6 +45,7 @@ impl fmt::Display for Origin {
 /// One source of values. Later kinds win.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum LayerKind {
+    BuiltIn,
     UserFile,
     ProjectFile,
     Environment,
@@ -71,6 +72,7 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn origin(&self) -> Origin {
         match self.layer.kind {
+            LayerKind::BuiltIn => Origin::Default,
             LayerKind::UserFile | LayerKind::ProjectFile => Origin::File {
                 path: self.layer.name.clone(),
                 line: self.line,
@@ -89,6 +91,7 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.layer.kind {
+            LayerKind::BuiltIn => f.write_str(&self.layer.name),
             LayerKind::UserFile | LayerKind::ProjectFile => {
                 write!(f, "{}:{}:{}", self.layer.name, self.line, self.column)
             }

@@ -1,6 +1,8 @@
 //! Configurations as they are written, and what is said of them.
 
+mod built_in;
 mod layers;
+mod models;
 mod names;
 mod problems;
 mod secrets;

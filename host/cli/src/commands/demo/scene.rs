@@ -43,7 +43,7 @@ impl Scene {
         let scene = Self {
             directory: directory(wanted)?,
         };
-        for name in ["plugins", "work", "data"] {
+        for name in ["plugins", "work"] {
             scene.create(name)?;
         }
         let docs = match own_docs(Path::new("docs")) {

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use sandbar::Config;
 use sandbar::config::grants::Grant;
-use sandbar::plugins::{Lifetime, Plugin, Plugins, SandboxSpec, Status};
+use sandbar::plugins::{GuestLimits, Lifetime, Plugin, Plugins, SandboxSpec, Status};
 use sandbar::protocol::{Error, ErrorKind, Result, SessionId, ToolSpec, ToolTraits};
 use serde_json::{Value, json};
 
@@ -34,7 +33,7 @@ impl Inspect {
         let plugin = plugins.get(&self.name).ok_or_else(|| unknown(&self.name, &plugins))?;
         let grant = config.grants.get(&*plugin.name);
         let view = View {
-            config: &config,
+            limits: plugins.limits_of(plugin),
             plugin,
             grant,
             tools: tools(&plugins, plugin, grant)?,
@@ -89,7 +88,7 @@ fn tools(plugins: &Arc<Plugins>, plugin: &Plugin, grant: Option<&Grant>) -> Resu
 }
 
 struct View<'a> {
-    config: &'a Config,
+    limits: GuestLimits,
     plugin: &'a Plugin,
     grant: Option<&'a Grant>,
     tools: Vec<ToolSpec>,
@@ -117,7 +116,7 @@ impl View<'_> {
         section(
             &mut lines,
             paint,
-            "limits: the configured ones; a manifest can only ask for less",
+            "limits: configured, or less where the plugin asks for less",
         );
         lines.extend(self.limits().lines(paint));
         if !self.tools.is_empty() {
@@ -194,18 +193,18 @@ impl View<'_> {
     }
 
     fn limits(&self) -> Table {
-        let limits = self.config.guest_limits;
+        let limits = self.limits;
         let mut table = Table::default();
         let mut row = |name: &str, value: String| table.row([cell(Style::Dim, format!("  {name}")), plain(value)]);
         row("memory", format!("{} MiB", limits.memory_bytes >> 20));
-        row("processor time of a call", format!("{} ms", limits.cpu_ms));
-        row("time of a call", format!("{} ms", limits.wall_ms));
+        row("processor time of a call", format!("{} ms", limits.cpu.as_millis()));
+        row("time of a call", format!("{} ms", limits.wall.as_millis()));
         table
     }
 
     fn json(&self) -> Value {
         let plugin = self.plugin;
-        let limits = self.config.guest_limits;
+        let limits = self.limits;
         let manifest = plugin.manifest.as_ref();
         let mounts: Vec<Value> = self
             .grant
@@ -223,7 +222,7 @@ impl View<'_> {
             "granted": { "files": self.grant.map(|grant| grant.files).unwrap_or_default(), "mounts": mounts },
             "effective": { "files": effective_files(plugin, self.grant) },
             "limits": {
-                "memory_bytes": limits.memory_bytes, "cpu_ms": limits.cpu_ms, "wall_ms": limits.wall_ms,
+                "memory_bytes": limits.memory_bytes, "cpu_ms": limits.cpu.as_millis() as u64, "wall_ms": limits.wall.as_millis() as u64,
             },
             "tools": self.tools,
         });

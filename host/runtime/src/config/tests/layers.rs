@@ -143,7 +143,10 @@ fn paths_are_relative_to_what_names_them() {
     let scripts: Vec<_> = config
         .models
         .values()
-        .map(|ModelConfig::Scripted { script }| script.clone())
+        .map(|model| match model {
+            ModelConfig::Scripted { script } => script.clone(),
+            ModelConfig::OpenAi(_) => unreachable!("no such model is written here"),
+        })
         .collect();
     assert_eq!(
         scripts,

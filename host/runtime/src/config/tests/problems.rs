@@ -130,11 +130,11 @@ fn missing_keys_are_named() {
     );
     check(
         "[models.a]\nscript = 'replies.toml'",
-        "sandbar.toml:1:9: `models.a` has no `provider`\nhint: `provider` is `scripted`",
+        "sandbar.toml:1:9: `models.a` has no `provider`\nhint: `provider` is `scripted`, `openai`, `ollama`, `llama-cpp` or `vllm`",
     );
     check(
         "[models.a]\nprovider = 'script'",
-        "sandbar.toml:2:12: `models.a.provider` is `script`, but `scripted` is wanted\nhint: did you mean `scripted`?",
+        "sandbar.toml:2:12: `models.a.provider` is `script`, but `scripted`, `openai`, `ollama`, `llama-cpp` or `vllm` is wanted\nhint: did you mean `scripted`?",
     );
     check(
         "[models.a]\nprovider = 'scripted'",
@@ -205,7 +205,7 @@ fn all_problems_are_reported_at_once() {
          sandbar.toml:4:1: unknown key `cpu` in `limits`\nhint: did you mean `cpu_ms`?\n\
          sandbar.toml:5:11: `limits.wall_ms` is a text, but a whole number is wanted\n\
          hint: a number is written without quotes\n\
-         sandbar.toml:9:9: `models.script` has no `provider`\nhint: `provider` is `scripted`\n\
+         sandbar.toml:9:9: `models.script` has no `provider`\nhint: `provider` is `scripted`, `openai`, `ollama`, `llama-cpp` or `vllm`\n\
          sandbar.toml:2:13: `workspace` is `nowhere`, but there is no such directory\nhint: mkdir -p DIR/nowhere\n\
          sandbar.toml:7:9: `agents.main.model` is `scrpt`, but there is no such model\nhint: did you mean `script`?\n\
          sandbar.toml:1:17: `default_agent` is `mian`, but there is no such agent\nhint: did you mean `main`?",
