@@ -1,7 +1,7 @@
 //! One call of a small component: raw wasmtime beside the plugin host, fresh and warm.
 
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use sandbar::OpenOptions;
 use sandbar::plugins::SandboxSpec;
@@ -142,7 +142,7 @@ async fn ours(guests: &Path) -> anyhow::Result<(Samples, Samples)> {
     let spec = SandboxSpec {
         session: SessionId::parse("bench")?,
         workspace: None,
-        grants: BTreeMap::new(),
+        grants: Arc::default(),
     };
     let sandbox = plugins.sandbox(spec);
     let mut samples = Vec::new();

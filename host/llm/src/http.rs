@@ -112,10 +112,15 @@ impl Http {
             // The server took the request and hung up.
             return Failure::passing(self.target.cut_off().with_source(error));
         }
-        let hopeless = find_cause::<rustls::Error>(&error).is_some() || (is_refused(&error) && self.is_local());
+        let untrusted = find_cause::<rustls::Error>(&error).is_some();
+        let nobody = is_refused(&error) && self.is_local();
         let unreachable = self.target.unreachable(&cause).with_source(error);
-        // Nothing listens on this machine, or nothing trustworthy there: that doesn't pass by waiting a second.
-        if hopeless {
+        // Nothing trustworthy answers, or nothing listens on this machine: that doesn't pass by waiting a second.
+        if untrusted {
+            let hint = "this machine must trust the authority that signed the server's certificate, which must be for this host";
+            return Failure::lasting(unreachable.with_hint(hint));
+        }
+        if nobody {
             Failure::lasting(unreachable.retryable())
         } else {
             Failure::passing(unreachable)

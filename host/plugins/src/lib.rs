@@ -13,6 +13,7 @@ mod digest;
 mod discover;
 mod engine;
 mod error;
+mod exposed;
 mod facts;
 mod grants;
 mod guest;

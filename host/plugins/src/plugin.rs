@@ -11,6 +11,7 @@ use crate::bindings::tool::ToolPluginPre;
 use crate::cache::Cache;
 use crate::discover::Origin;
 use crate::error::{broken, chain};
+use crate::exposed::ExposedTools;
 use crate::facts::{Facts, Kind};
 use crate::grants::effective_files;
 use crate::guest::GuestState;
@@ -49,6 +50,7 @@ pub struct Ready {
     /// With the names that the component gave, without the floor of its grants.
     pub tools: Vec<ToolSpec>,
     pub(crate) facts: Facts,
+    pub(crate) exposed: ExposedTools,
     loaded: OnceLock<Result<Arc<Loaded>>>,
 }
 
@@ -138,6 +140,7 @@ impl Ready {
             exports: facts.shape.exports.clone(),
             tools: facts.tools.clone(),
             facts,
+            exposed: ExposedTools::default(),
             loaded: OnceLock::new(),
         }
     }

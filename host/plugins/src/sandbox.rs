@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sandbar_protocol::{FileAccess, Pattern, Result, RunId, Schema, SessionId, Tool};
+use sandbar_protocol::{FileAccess, Pattern, Result, RunId, SessionId, Tool};
 
+use crate::exposed::Exposed;
 use crate::facts::Kind;
-use crate::grants::{Grant, call_files, floor};
+use crate::grants::Grant;
 use crate::guest::{CallPorts, CallSetup, Powers};
 use crate::limits::GuestLimits;
 use crate::manifest::Lifetime;
@@ -22,7 +23,7 @@ pub struct SandboxSpec {
     pub session: SessionId,
     pub workspace: Option<Arc<Workspace>>,
     /// By plugin; a plugin without a grant gets nothing.
-    pub grants: BTreeMap<String, Grant>,
+    pub grants: Arc<BTreeMap<String, Grant>>,
 }
 
 /// A session's plugins. Dropping it drops their warm instances.
@@ -45,29 +46,24 @@ impl Sandbox {
     /// The tools of one plugin, with the names that the model sees.
     pub fn tools(&self, plugin: &str) -> Result<Vec<Arc<dyn Tool>>> {
         let (plugin, ready) = self.plugins.usable(plugin, Kind::Tool)?;
-        let grant = self.spec.grants.get(&*plugin.name).cloned().unwrap_or_default();
+        let nothing = Grant::default();
+        let grant = self.spec.grants.get(&*plugin.name).unwrap_or(&nothing);
         let files = plugin.effective_files(grant.files);
-        ready
-            .tools
-            .iter()
-            .map(|declared| {
-                let access = call_files(files, plugin.lifetime(), &declared.traits);
-                let mut spec = declared.clone();
-                spec.name = format!("{}__{}", plugin.name, declared.name);
-                spec.traits = floor(spec.traits, access);
-                let limits = self.limits(plugin, spec.traits.timeout_ms);
-                let tool = WasmTool {
-                    schema: Schema::compile(&spec.input_schema)?,
-                    export: declared.name.clone(),
-                    spec: Arc::new(spec),
-                    config: json(&grant.config).into(),
-                    setup: self.setup(plugin, self.powers(&grant, access), limits),
-                    plugins: self.plugins.clone(),
-                    warm: (plugin.lifetime() == Lifetime::Session).then(|| self.owner.clone()),
-                };
-                Ok(Arc::new(tool) as Arc<dyn Tool>)
-            })
-            .collect()
+        let config: Arc<str> = json(&grant.config).into();
+        let tools = ready
+            .exposed
+            .get(&plugin.name, &ready.tools, files, plugin.lifetime())?;
+        let tool = |exposed: &Exposed| {
+            let limits = self.limits(plugin, exposed.spec.traits.timeout_ms);
+            Arc::new(WasmTool {
+                setup: self.setup(plugin, self.powers(grant, exposed.access), limits),
+                exposed: exposed.clone(),
+                config: config.clone(),
+                plugins: self.plugins.clone(),
+                warm: (plugin.lifetime() == Lifetime::Session).then(|| self.owner.clone()),
+            }) as Arc<dyn Tool>
+        };
+        Ok(tools.iter().map(tool).collect())
     }
 
     /// The pattern of one run.

@@ -8,6 +8,7 @@ use sandbar_protocol::{Artifact, Error, ErrorKind, Result, Schema, Tool, ToolInv
 
 use crate::bindings::tool::exports::sandbar::plugin::tool as wit;
 use crate::error::{broken, limit};
+use crate::exposed::Exposed;
 use crate::guest::{Call, CallPorts};
 use crate::limits::{MAX_ARTIFACT_BYTES, MAX_OUTPUT_BYTES};
 use crate::plugins::Plugins;
@@ -16,10 +17,7 @@ use crate::warm::WarmKey;
 
 #[derive(Debug)]
 pub(crate) struct WasmTool {
-    pub(crate) spec: Arc<ToolSpec>,
-    pub(crate) schema: Schema,
-    /// The name that the component knows.
-    pub(crate) export: String,
+    pub(crate) exposed: Exposed,
     pub(crate) config: Arc<str>,
     pub(crate) setup: Setup,
     pub(crate) plugins: Arc<Plugins>,
@@ -29,11 +27,11 @@ pub(crate) struct WasmTool {
 
 impl Tool for WasmTool {
     fn spec(&self) -> &Arc<ToolSpec> {
-        &self.spec
+        &self.exposed.spec
     }
 
     fn input_schema(&self) -> &Schema {
-        &self.schema
+        &self.exposed.schema
     }
 
     fn call(&self, invocation: ToolInvocation) -> BoxFuture<'static, Result<ToolOutput>> {
@@ -42,7 +40,7 @@ impl Tool for WasmTool {
 
     /// A fresh instance that can't write, whatever the plugin's lifetime and grants.
     fn preview(&self, invocation: ToolInvocation) -> Option<BoxFuture<'static, Result<ToolOutput>>> {
-        if !self.spec.traits.previews {
+        if !self.exposed.spec.traits.previews {
             return None;
         }
         let mut setup = self.setup.clone();
@@ -72,13 +70,13 @@ impl WasmTool {
             Ok(setup) => setup,
             Err(error) => return futures::future::ready(Err(error)).boxed(),
         };
-        let (plugins, name) = (self.plugins.clone(), self.spec.name.clone());
+        let (plugins, name) = (self.plugins.clone(), self.exposed.spec.name.clone());
         let key = warm.map(|owner| WarmKey {
             owner: owner.to_string(),
             digest: self.setup.plugin.digest.clone(),
             plugin: self.setup.plugin.name.to_string(),
         });
-        let export = self.export.clone();
+        let export = self.exposed.export.clone();
         let context = wit::CallContext {
             session: invocation.session.to_string(),
             run: invocation.run.to_string(),

@@ -33,7 +33,7 @@ struct Shared {
     store: Store,
     plugins: Arc<Plugins>,
     models: BTreeMap<String, Arc<dyn Model>>,
-    grants: BTreeMap<String, Grant>,
+    grants: Arc<BTreeMap<String, Grant>>,
     sessions: Sessions,
     locks: ResourceLocks,
     /// Runs in progress: they end when they end, not when their streams are dropped.
@@ -55,7 +55,7 @@ impl Runtime {
 
     pub async fn open_with(config: Config, options: OpenOptions) -> Result<Self> {
         let models = models(&config, &options)?;
-        let grants = grants(&config)?;
+        let grants = Arc::new(grants(&config)?);
         let store_options = StoreOptions {
             clock: options.clock.clone(),
             max_bytes: options.max_journal_bytes,

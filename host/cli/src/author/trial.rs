@@ -29,6 +29,8 @@ const REACT: &str = "react";
 #[derive(Debug)]
 pub(crate) struct Trial {
     pub(crate) mismatches: Vec<Mismatch>,
+    /// Of the plugin; none if the host refused before.
+    pub(crate) calls: usize,
     /// Of the plugin's calls alone: sums of the times, the highest of the memories.
     pub(crate) wall: Duration,
     pub(crate) cpu: Duration,
@@ -86,6 +88,7 @@ pub(crate) async fn try_case(
     let stats = stats.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Trial {
         mismatches,
+        calls: stats.len(),
         wall: stats.iter().map(|call| call.wall).sum(),
         cpu: stats.iter().map(|call| call.cpu).sum(),
         peak_memory_bytes: stats.iter().map(|call| call.peak_memory_bytes).max().unwrap_or(0),

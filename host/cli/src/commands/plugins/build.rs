@@ -67,7 +67,11 @@ impl Sources {
     }
 
     pub(super) fn out(&self) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| self.project.join("plugins"))
+        let beside = || match self.project.as_os_str() == "." {
+            true => PathBuf::from("plugins"),
+            false => self.project.join("plugins"),
+        };
+        self.out.clone().unwrap_or_else(beside)
     }
 
     pub(super) fn build(&self, project: &Project, config: &Config, terminal: &Terminal) -> Outcome<Component> {

@@ -78,7 +78,7 @@ fn tools(plugins: &Arc<Plugins>, plugin: &Plugin, grant: Option<&Grant>) -> Resu
     let sandbox = plugins.sandbox(SandboxSpec {
         session: SessionId::from_entropy(0),
         workspace: None,
-        grants: [(name.clone(), granted)].into(),
+        grants: Arc::new([(name.clone(), granted)].into()),
     });
     Ok(sandbox
         .tools(&name)?

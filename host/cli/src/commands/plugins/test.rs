@@ -64,6 +64,7 @@ fn report(case: &Case, trial: &Trial, terminal: &Terminal) {
             "case": case.written.name,
             "at": case.origin,
             "passed": trial.mismatches.is_empty(),
+            "calls": trial.calls,
             "wall_us": trial.wall.as_micros(),
             "cpu_us": trial.cpu.as_micros(),
             "peak_memory_bytes": trial.peak_memory_bytes,
@@ -81,7 +82,10 @@ fn lines(case: &Case, trial: &Trial, paint: Paint) -> Vec<String> {
         (Style::Red, "✗")
     };
     let mib = trial.peak_memory_bytes as f64 / f64::from(1 << 20);
-    let facts = format!("{:.1} ms  {mib:.1} MiB", trial.wall.as_secs_f64() * 1000.0);
+    let facts = match trial.calls {
+        0 => "not called".to_owned(),
+        _ => format!("{:.1} ms  {mib:.1} MiB", trial.wall.as_secs_f64() * 1000.0),
+    };
     let name = one_line(&case.written.name, 100);
     let mut lines = vec![format!(
         "{} {name}  {}",
