@@ -44,7 +44,7 @@ fn main() -> anyhow::Result<()> {
         runtime.block_on(history::rows(&mut table))?;
     }
     if wanted("sessions") {
-        runtime.block_on(sessions::rows(&mut table))?;
+        runtime.block_on(sessions::rows(&guests, &mut table))?;
     }
     if wanted("start") {
         runtime.block_on(start::rows(&guests, &mut table))?;

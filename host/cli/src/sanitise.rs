@@ -48,6 +48,23 @@ pub(crate) fn one_line(text: &str, most: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
+/// For what a person decides on: on one line, and nothing is hidden, since two names that look alike may be two.
+pub(crate) fn exact(text: &str) -> String {
+    text.chars()
+        .map(|c| match is_harmful(c) || is_invisible(c) || c.is_control() {
+            true => c.escape_default().to_string(),
+            false => c.to_string(),
+        })
+        .collect()
+}
+
+/// Characters of no width, and blanks that are no space.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}' | '\u{2029}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}')
+        || (c.is_whitespace() && c != ' ')
+}
+
 fn is_harmful(c: char) -> bool {
     let overrides_direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     (c.is_control() && !matches!(c, '\n' | '\t')) || overrides_direction
@@ -106,6 +123,14 @@ mod tests {
         check("a\r\nb\rc\u{8}\u{7}\0", "a\nb\u{fffd}c\u{fffd}\u{fffd}\u{fffd}");
         check("txt\u{202e}exe\u{2066}", "txt\u{fffd}exe\u{fffd}");
         check("\u{85}\u{7f}", "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn nothing_is_hidden() {
+        let check = |text: &str, expected: &str| assert_eq!(exact(text), expected, "{text:?}");
+        check("plain ü 文", "plain ü 文");
+        check("a\u{200b}b\u{202e}c", r"a\u{200b}b\u{202e}c");
+        check("a\nb\u{1b}[1m\u{a0}\u{e0041}", r"a\nb\u{1b}[1m\u{a0}\u{e0041}");
     }
 
     #[test]

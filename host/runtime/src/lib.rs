@@ -52,7 +52,7 @@ mod stream;
 pub use bundled::DEMO_PLUGINS;
 pub use config::Config;
 pub use open::{Journal, OpenOptions, load_plugins};
-pub use runtime::Runtime;
+pub use runtime::{AgentTool, Runtime};
 pub use sandbar_plugins as plugins;
 pub use sandbar_plugins::worker_entry;
 pub use sandbar_protocol as protocol;

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbar_agent::{Cancel, ResourceLocks, RunAgent, RunInput};
 use sandbar_plugins::{Grant, Plugins, Sandbox, SandboxSpec, Workspace};
-use sandbar_protocol::{Approver, Error, ErrorKind, Model, Result, RunId, RunRequest, SessionId, Tool, WorkspaceId};
+use sandbar_protocol::{
+    Approver, Error, ErrorKind, Model, Result, RunId, RunRequest, SessionId, Tool, ToolSpec, WorkspaceId,
+};
 use sandbar_store::{NewSession, NewWorkspace, SessionWriter, Store, StoreOptions, WorkspaceKind};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -38,6 +40,14 @@ struct Shared {
     locks: ResourceLocks,
     /// Runs in progress: they end when they end, not when their streams are dropped.
     runs: Mutex<JoinSet<()>>,
+}
+
+/// A tool that an agent has.
+#[derive(Debug, Clone)]
+pub struct AgentTool {
+    /// The plugin that it is of.
+    pub plugin: String,
+    pub spec: Arc<ToolSpec>,
 }
 
 /// A session that is held for writing, and what its run works on.
@@ -110,6 +120,7 @@ impl Runtime {
         };
         let agent = self.agent(&held, &run, request.limits)?;
         let (session, writer) = (held.writer.session().clone(), Arc::new(held.writer));
+        let approver = approver.map(|approver| after_what_led_there(approver, &writer));
         let cancel = Cancel::default();
         let (sender, finished) = oneshot::channel();
         let stream = RunStream {
@@ -146,6 +157,26 @@ impl Runtime {
         });
         drop(runs);
         Ok(stream)
+    }
+
+    /// The tools that an agent has, with the names and the traits that hold for its calls; those of broken plugins are left out.
+    pub fn tools(&self, agent: &str) -> Result<Vec<AgentTool>> {
+        let agent = self.shared.find_agent(Some(agent))?;
+        // Nothing is called in it: it needs no workspace, and its id is nobody's.
+        let sandbox = self.shared.plugins.sandbox(SandboxSpec {
+            session: SessionId::from_entropy((self.shared.options.entropy)()),
+            workspace: None,
+            grants: self.shared.grants.clone(),
+        });
+        let of_plugin = |plugin: &String| {
+            let tools = tools(&sandbox, std::slice::from_ref(plugin)).into_iter();
+            let named = tools.map(|tool| AgentTool {
+                plugin: plugin.clone(),
+                spec: tool.spec().clone(),
+            });
+            named.collect::<Vec<_>>()
+        };
+        Ok(agent.plugins.iter().flat_map(of_plugin).collect())
     }
 
     /// Waits until the runs in progress have ended.
@@ -250,6 +281,22 @@ fn tools(sandbox: &Sandbox, plugins: &[String]) -> Vec<Arc<dyn Tool>> {
         }
     }
     tools
+}
+
+/// A person who is asked has seen what led to the question: it is in the journal before.
+fn after_what_led_there(approver: Approver, writer: &Arc<SessionWriter>) -> Approver {
+    // Weak: a question must not keep the session from its next run.
+    let writer = Arc::downgrade(writer);
+    Arc::new(move |request| {
+        let (writer, approver) = (writer.upgrade(), approver.clone());
+        Box::pin(async move {
+            if let Some(writer) = writer {
+                // Where the journal fails, the run ends by itself before anything is called.
+                let _ = writer.flush().await;
+            }
+            approver(request).await
+        })
+    })
 }
 
 fn check_message(message: &str) -> Result<()> {

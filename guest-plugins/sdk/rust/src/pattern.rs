@@ -25,6 +25,14 @@ impl View {
         }
     }
 
+    /// The user's message, in the first step of a run: its first 2 KiB. [`read_all`](crate::read_all) of the note's id gives all.
+    pub fn request(&self) -> Option<&str> {
+        self.changes.iter().find_map(|change| match change {
+            Change::Note(note) if note.kind == "request" => Some(note.head.as_str()),
+            _ => None,
+        })
+    }
+
     /// What the model answered since the last step, on whichever thread; the last one if there are several.
     pub fn last_reply(&self) -> Option<&Reply> {
         self.changes.iter().rev().find_map(|change| match change {

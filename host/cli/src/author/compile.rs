@@ -181,7 +181,11 @@ impl Compiler {
         } else {
             Command::new(self.program)
         };
-        command.current_dir(directory).stdin(Stdio::null());
+        // Both are Rust programs; what their authors' mistakes need is the message, without a backtrace of the compiler.
+        command
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .env("RUST_BACKTRACE", "0");
         command
     }
 

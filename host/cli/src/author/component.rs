@@ -73,7 +73,9 @@ async fn look(project: &Project, config: &Config, open: &OpenOptions, directory:
             let error = error
                 .clone()
                 .told(|message| format!("`{name}` was built, but no host can use it: {message}"));
-            Err(if error.code == "other-world" {
+            // What exports nothing is found out by looking, in JavaScript only by calling.
+            let unexported = error.code == "other-world" || (error.code == "plugin-trapped" && error.hint.is_none());
+            Err(if unexported {
                 error.with_hint(missing_export(project))
             } else {
                 error
@@ -86,10 +88,10 @@ fn missing_export(project: &Project) -> &'static str {
     match (project.language, project.kind) {
         (Language::Rust, Kind::Tool) => "make it a plugin: `sandbar_sdk::tool_plugin!(tools);` in src/lib.rs",
         (Language::Rust, Kind::Pattern) => "make it a plugin: `sandbar_sdk::pattern_plugin!(step);` in src/lib.rs",
-        (Language::Python, Kind::Tool) => "app.py needs a `class Tool(exports.Tool)`",
-        (Language::Python, Kind::Pattern) => "app.py needs a `class Pattern(exports.Pattern)`",
-        (Language::Javascript, Kind::Tool) => "app.js needs an `export const tool`",
-        (Language::Javascript, Kind::Pattern) => "app.js needs an `export const pattern`",
+        (Language::Python, Kind::Tool) => "app.py needs a `class Tool(exports.Tool)` with `describe` and `call`",
+        (Language::Python, Kind::Pattern) => "app.py needs a `class Pattern(exports.Pattern)` with `step`",
+        (Language::Javascript, Kind::Tool) => "app.js needs an `export const tool` with `describe` and `call`",
+        (Language::Javascript, Kind::Pattern) => "app.js needs an `export const pattern` with `step`",
     }
 }
 

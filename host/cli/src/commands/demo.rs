@@ -71,7 +71,7 @@ impl Show<'_> {
         self.say(&format!("{} {QUESTION}\n", self.with(Style::Cyan, "you:")));
         let mut transcript = Transcript::new(Stream::Out, self.paint());
         let stream = runtime.run(request("librarian", QUESTION)).await?;
-        let result = watch(stream, self.terminal, |item| match self.terminal.json {
+        let result = watch(stream, runtime, self.terminal, |item| match self.terminal.json {
             true => show_as_json(self.terminal, item),
             false => transcript.show(item, self.terminal),
         })
@@ -99,7 +99,7 @@ impl Show<'_> {
         let mut attack = Attack::default();
         let width = self.terminal.width(Stream::Out);
         let stream = runtime.run(request("attacker", "Do your worst.")).await?;
-        let result = watch(stream, self.terminal, |item| {
+        let result = watch(stream, runtime, self.terminal, |item| {
             if self.terminal.json {
                 show_as_json(self.terminal, item);
             }
