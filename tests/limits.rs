@@ -113,7 +113,7 @@ fn resident_bytes() -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_honest_session_goes_on_beside_twenty_loops() {
     let _alone = quiet::alone();
-    let world = hostile("cpu_ms = 50000\nwall_ms = 50000");
+    let world = hostile("cpu_ms = 50000\nwall_ms = 50000").own_workspaces();
     let runtime = world.open().await;
     assert_alive(&runtime).await;
     let mut loops = Vec::new();

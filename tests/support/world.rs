@@ -17,6 +17,7 @@ pub(crate) struct World {
     limits: String,
     agent: String,
     more: String,
+    workspace: &'static str,
     pub(crate) max_journal_bytes: Option<u64>,
     /// All ids of a world come from it, also those of a second runtime.
     entropy: Arc<AtomicU64>,
@@ -41,6 +42,7 @@ impl World {
             limits: String::new(),
             agent: String::new(),
             more: String::new(),
+            workspace: "workspace = \"work\"",
             max_journal_bytes: None,
             entropy: Arc::default(),
             _share: quiet::share(),
@@ -50,6 +52,12 @@ impl World {
         }
         std::os::unix::fs::symlink(built::shared_cache(), world.path("data/cache/components")).unwrap();
         world.script("")
+    }
+
+    /// Each session gets a workspace of its own, so that no call waits for another session's.
+    pub(crate) fn own_workspaces(mut self) -> Self {
+        self.workspace = "";
+        self
     }
 
     /// Compiled code is not shared with other tests, and starts empty.
@@ -128,9 +136,9 @@ impl World {
 
     pub(crate) fn config_text(&self) -> String {
         format!(
-            "data_dir = \"data\"\nworkspace = \"work\"\n[plugins]\ndirectories = [\"plugins\"]\n[limits]\n{}\
+            "data_dir = \"data\"\n{}\n[plugins]\ndirectories = [\"plugins\"]\n[limits]\n{}\
              [models.script]\nprovider = \"scripted\"\nscript = \"replies.toml\"\n[agents.main]\nmodel = \"script\"\n{}\n{}",
-            self.limits, self.agent, self.more
+            self.workspace, self.limits, self.agent, self.more
         )
     }
 

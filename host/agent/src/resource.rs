@@ -7,8 +7,18 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Access {
     /// None: the whole workspace.
-    pub(crate) key: Option<Key>,
-    pub(crate) shared: bool,
+    key: Option<Key>,
+    mode: Mode,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Touches nothing that another call could.
+    Bystander,
+    Reader,
+    Writer,
+    /// Never beside any other call.
+    Exclusive,
 }
 
 /// A normalised resource key: kind and the parts of a path.
@@ -21,28 +31,27 @@ pub(crate) struct Key {
 impl Access {
     /// A reader without a key shares the whole workspace; a writer without one has it for itself.
     pub(crate) fn of(traits: &ToolTraits, input: &Value) -> Self {
-        if traits.exclusive {
-            return Self {
-                key: None,
-                shared: false,
-            };
-        }
-        Self {
-            key: traits
-                .resource
-                .as_deref()
-                .and_then(|template| Key::from_template(template, input)),
-            shared: traits.read_only,
-        }
+        let key = traits
+            .resource
+            .as_deref()
+            .and_then(|template| Key::from_template(template, input));
+        let mode = match (traits.exclusive, traits.read_only) {
+            (true, _) => Mode::Exclusive,
+            _ if key.is_none() && !traits.touches_workspace => Mode::Bystander,
+            (false, true) => Mode::Reader,
+            (false, false) => Mode::Writer,
+        };
+        Self { key, mode }
     }
 
     pub(crate) fn conflicts_with(&self, other: &Self) -> bool {
-        if self.shared && other.shared {
-            return false;
-        }
-        match (&self.key, &other.key) {
-            (Some(one), Some(other)) => one.overlaps(other),
-            _ => true,
+        match (self.mode, other.mode) {
+            (Mode::Exclusive, _) | (_, Mode::Exclusive) => true,
+            (Mode::Bystander, _) | (_, Mode::Bystander) | (Mode::Reader, Mode::Reader) => false,
+            _ => match (&self.key, &other.key) {
+                (Some(one), Some(other)) => one.overlaps(other),
+                _ => true,
+            },
         }
     }
 }
@@ -123,8 +132,19 @@ mod tests {
             assert_eq!(one.conflicts_with(&other), expected, "{one:?} {other:?}");
             assert_eq!(other.conflicts_with(&one), expected, "{other:?} {one:?}");
         }
-        let keyless = Access::of(&ToolTraits::default(), &json!({}));
+        let writer = ToolTraits {
+            touches_workspace: true,
+            ..ToolTraits::default()
+        };
+        let keyless = Access::of(&writer, &json!({}));
         assert!(keyless.conflicts_with(&access(true, "a")));
+        let bystander = Access::of(&ToolTraits::default(), &json!({}));
+        assert!(!bystander.conflicts_with(&keyless) && !bystander.conflicts_with(&bystander));
+        let exclusive = ToolTraits {
+            exclusive: true,
+            ..ToolTraits::default()
+        };
+        assert!(Access::of(&exclusive, &json!({})).conflicts_with(&bystander));
         let other_kind = ToolTraits {
             resource: Some("row:{/n}".to_owned()),
             ..ToolTraits::default()

@@ -8,12 +8,13 @@ use crate::options::Options;
 
 /// Runs agents whose tools and decision logic are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
-#[command(name = "sandbar", version, arg_required_else_help = true, after_help = exit::HELP, max_term_width = 100)]
+#[command(name = "sandbar", version, after_help = exit::HELP, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) options: Options,
+    /// None shows where one could begin.
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 #[cfg(test)]

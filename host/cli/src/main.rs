@@ -3,11 +3,16 @@
 mod author;
 mod cli;
 mod commands;
+mod consent;
 mod exit;
 mod failure;
+mod interrupts;
 mod lines;
+mod model_flags;
 mod options;
+mod person;
 mod progress;
+mod question;
 mod sanitise;
 mod style;
 mod table;

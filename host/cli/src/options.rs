@@ -57,7 +57,12 @@ impl Options {
 
     /// Whether nothing is wrong but that there is no agent: a machine on which nothing has been configured yet.
     pub(crate) fn has_no_agent(&self) -> bool {
-        matches!(self.config(), Err(Failure(problems)) if problems.iter().all(|problem| problem.code == NO_AGENT))
+        matches!(self.config(), Err(Failure(problems)) if Self::is_no_agent(&problems))
+    }
+
+    /// Whether that is all that these problems say.
+    pub(crate) fn is_no_agent(problems: &[Error]) -> bool {
+        problems.iter().all(|problem| problem.code == NO_AGENT)
     }
 
     /// The same for commands that run no agent: that none is configured is no problem of theirs.
@@ -121,7 +126,7 @@ impl Options {
         runtime.block_on(future)
     }
 
-    fn sources(&self) -> Outcome<Sources> {
+    pub(crate) fn sources(&self) -> Outcome<Sources> {
         let mut sources = Sources::from_environment()?;
         sources.project.clone_from(&self.config);
         sources.overrides.clone_from(&self.set);

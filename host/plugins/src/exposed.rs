@@ -47,7 +47,7 @@ fn expose(plugin: &str, declared: &ToolSpec, files: FileAccess, lifetime: Lifeti
     let access = call_files(files, lifetime, &declared.traits);
     let mut spec = declared.clone();
     spec.name = format!("{plugin}__{}", declared.name);
-    spec.traits = floor(spec.traits, access);
+    spec.traits = floor(spec.traits, access, lifetime);
     Ok(Exposed {
         export: declared.name.as_str().into(),
         schema: Arc::new(Schema::compile(&spec.input_schema)?),

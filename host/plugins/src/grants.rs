@@ -35,12 +35,17 @@ pub(crate) fn call_files(effective: FileAccess, lifetime: Lifetime, declared: &T
     }
 }
 
-/// The floor under what a tool says of itself: with a write access in its hands it is no reader, whatever it declares.
-pub(crate) fn floor(declared: ToolTraits, access: FileAccess) -> ToolTraits {
-    let read_only = declared.read_only && access < FileAccess::ReadWrite;
+/// What the host knows of a tool from its powers, and what the tool says of itself where that tightens it.
+///
+/// With a write access in its hands it is no reader, whatever it declares. With nothing in its hands, not even an instance that lasts, it
+/// can't change anything, and touches no workspace.
+pub(crate) fn floor(declared: ToolTraits, access: FileAccess, lifetime: Lifetime) -> ToolTraits {
+    let powerless = access == FileAccess::None && lifetime == Lifetime::Call && !declared.destructive;
+    let read_only = powerless || declared.read_only && access < FileAccess::ReadWrite;
     ToolTraits {
         read_only,
         idempotent: declared.idempotent || read_only,
+        touches_workspace: access > FileAccess::None,
         ..declared
     }
 }
@@ -70,17 +75,29 @@ mod tests {
             read_only: true,
             ..ToolTraits::default()
         };
-        let check = |lifetime, granted, expected_access, expected_read_only| {
-            let access = call_files(granted, lifetime, &reader);
+        let silent = ToolTraits::default();
+        let destroyer = ToolTraits {
+            destructive: true,
+            ..ToolTraits::default()
+        };
+        let check = |declared: &ToolTraits, lifetime, granted, expected: (FileAccess, bool, bool)| {
+            let access = call_files(granted, lifetime, declared);
+            let traits = floor(declared.clone(), access, lifetime);
             assert_eq!(
-                (access, floor(reader.clone(), access).read_only),
-                (expected_access, expected_read_only)
+                (access, traits.read_only, traits.touches_workspace),
+                expected,
+                "{declared:?} {lifetime:?} {granted:?}"
             );
         };
-        check(Lifetime::Call, ReadWrite, ReadOnly, true);
-        check(Lifetime::Call, ReadOnly, ReadOnly, true);
-        check(Lifetime::Call, Nothing, Nothing, true);
-        check(Lifetime::Session, ReadWrite, ReadWrite, false);
-        check(Lifetime::Session, ReadOnly, ReadOnly, true);
+        check(&reader, Lifetime::Call, ReadWrite, (ReadOnly, true, true));
+        check(&reader, Lifetime::Call, ReadOnly, (ReadOnly, true, true));
+        check(&reader, Lifetime::Call, Nothing, (Nothing, true, false));
+        check(&reader, Lifetime::Session, ReadWrite, (ReadWrite, false, true));
+        check(&reader, Lifetime::Session, ReadOnly, (ReadOnly, true, true));
+        check(&silent, Lifetime::Call, ReadWrite, (ReadWrite, false, true));
+        check(&silent, Lifetime::Call, ReadOnly, (ReadOnly, false, true));
+        check(&silent, Lifetime::Call, Nothing, (Nothing, true, false));
+        check(&silent, Lifetime::Session, Nothing, (Nothing, false, false));
+        check(&destroyer, Lifetime::Call, Nothing, (Nothing, false, false));
     }
 }

@@ -22,6 +22,8 @@ pub struct ToolTraits {
     /// Resource key as a template over the input, such as `file:{/path}`.
     pub resource: Option<String>,
     pub timeout_ms: Option<u64>,
+    /// Has access to files: derived from its grants, never declared.
+    pub touches_workspace: bool,
     /// Can say what it would change.
     pub previews: bool,
 }

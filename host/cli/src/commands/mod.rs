@@ -1,13 +1,17 @@
 //! The subcommands, one file each.
 
+mod chat;
+mod completions;
 mod config;
 mod demo;
 mod doctor;
 mod init;
+mod man;
 mod plugins;
 mod reference;
 mod run;
 mod sessions;
+mod welcome;
 
 use clap::Subcommand;
 
@@ -20,6 +24,7 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     Init(init::Init),
     Run(run::Run),
+    Chat(chat::Chat),
     #[command(subcommand)]
     Plugins(plugins::PluginsCommand),
     #[command(subcommand)]
@@ -27,18 +32,26 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+    Man(man::Man),
     GenerateCliReference(reference::GenerateCliReference),
 }
 
-pub(crate) fn run(command: Command, options: &Options, terminal: &Terminal) -> Outcome {
+pub(crate) fn run(command: Option<Command>, options: &Options, terminal: &Terminal) -> Outcome {
+    let Some(command) = command else {
+        return welcome::show(options, terminal);
+    };
     match command {
         Command::Demo(command) => command.run(terminal),
         Command::Init(command) => command.run(terminal),
         Command::Run(command) => command.run(options, terminal),
+        Command::Chat(command) => command.run(options, terminal),
         Command::Plugins(command) => command.run(options, terminal),
         Command::Sessions(command) => command.run(options, terminal),
         Command::Config(command) => command.run(options, terminal),
         Command::Doctor(command) => command.run(options, terminal),
+        Command::Completions(command) => command.run(terminal),
+        Command::Man(command) => command.run(terminal),
         Command::GenerateCliReference(command) => command.run(terminal),
     }
 }

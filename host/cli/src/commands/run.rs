@@ -2,24 +2,29 @@
 
 use std::io::{IsTerminal as _, Read as _};
 
-use sandbar::Runtime;
 use sandbar::plugins::Status;
-use sandbar::protocol::{Error, ErrorKind, Limits, Result, RunRequest, RunResult, SessionId};
+use sandbar::protocol::{Error, ErrorKind, Limits, Result, RunRequest, RunResult, SessionId, StreamItem};
+use sandbar::{RunStream, Runtime};
 
+use crate::consent::{BeforeCall, ConsentFlags, Desk};
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::lines::summary;
+use crate::model_flags::ModelFlags;
 use crate::options::Options;
 use crate::progress::open_options;
 use crate::style::Style;
 use crate::terminal::{Stream, Terminal};
 use crate::transcript::Transcript;
-use crate::watch::{show_as_json, watch};
+use crate::watch::{show_as_json, watch_and_answer};
 
 /// Ask an agent, and watch it work
 ///
 /// The model's text goes to standard output, what happens beside it to standard error. With `--json` every event of the journal is a
 /// line on standard output, with previews of the model's text (`model.delta`) and of running tools (`tool.delta`) between them.
+///
+/// Without a configuration, the agent looks at the files in the current directory, with the model that is found: OpenAI's if
+/// OPENAI_API_KEY is set, else one that runs on this machine. In a terminal you are asked before a tool changes something.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
     /// The message; `-`, or nothing where standard input is not a terminal, reads it from there
@@ -39,25 +44,33 @@ pub(crate) struct Run {
     /// At most so long
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     timeout: Option<u32>,
+    #[command(flatten)]
+    consent: ConsentFlags,
+    #[command(flatten)]
+    model: ModelFlags,
 }
 
 impl Run {
     pub(crate) fn run(self, options: &Options, terminal: &Terminal) -> Outcome {
+        let person = self.consent.person()?;
+        let config = self.model.config(options, self.agent.as_deref())?;
         let request = self.request()?;
-        let config = options.config()?;
         Options::block_on(async {
             let runtime = Runtime::open_with(config, open_options(terminal)).await?;
-            warn_of_broken_plugins(&runtime, &request, terminal)?;
-            let stream = runtime.run(request).await?;
-            let result = if terminal.json {
-                watch(stream, terminal, |item| show_as_json(terminal, item)).await
-            } else {
-                let mut transcript = Transcript::new(Stream::Err, terminal.paint(Stream::Err));
-                watch(stream, terminal, |item| transcript.show(item, terminal)).await
-            };
+            let agent = agent_of(&runtime, request.agent.as_deref(), request.session.as_ref())?;
+            warn_of_broken_plugins(&runtime, &agent, terminal);
+            let mut desk = Desk::new(person);
+            let approver = desk.asks().then(|| desk.approver());
+            let stream = runtime.run_watched(request, approver).await?;
+            let result = show(stream, &runtime, terminal, &mut desk, &mut |_, _| {}).await;
             runtime.close().await;
             let result = result?;
-            report(&result, options, terminal);
+            report(&result, terminal);
+            if !terminal.json {
+                let again = format!("sandbar run{} --session {} \"…\"", options.repeated(), result.session);
+                let label = terminal.paint(Stream::Err).with(Style::Dim, "continue:");
+                terminal.note(&format!("  {label} {again}"));
+            }
             Ok(Exit::of_result(&result))
         })
     }
@@ -112,25 +125,40 @@ fn from_stdin() -> Result<String> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// A run goes on without a broken plugin, so its user has to know.
-fn warn_of_broken_plugins(runtime: &Runtime, request: &RunRequest, terminal: &Terminal) -> Result<()> {
+/// Follows a run in the form that was asked for.
+pub(super) async fn show(
+    stream: RunStream,
+    runtime: &Runtime,
+    terminal: &Terminal,
+    desk: &mut Desk,
+    before_call: BeforeCall<'_>,
+) -> Outcome<RunResult> {
+    if terminal.json {
+        let as_json = |item: &StreamItem| show_as_json(terminal, item);
+        return watch_and_answer(stream, runtime, terminal, desk, before_call, as_json).await;
+    }
+    let mut transcript = Transcript::new(Stream::Err, terminal.paint(Stream::Err));
+    let as_text = |item: &StreamItem| transcript.show(item, terminal);
+    watch_and_answer(stream, runtime, terminal, desk, before_call, as_text).await
+}
+
+/// The agent that will answer: the one that is named, the session's, or the default one.
+pub(super) fn agent_of(runtime: &Runtime, named: Option<&str>, session: Option<&SessionId>) -> Result<String> {
     let config = runtime.config();
-    let session = request
-        .session
-        .as_ref()
-        .map(|id| runtime.store().session(id))
-        .transpose()?
-        .flatten();
+    if let Some(named) = named {
+        return Ok(named.to_owned());
+    }
+    let session = session.map(|id| runtime.store().session(id)).transpose()?.flatten();
     let of_session = session
         .map(|session| session.agent)
         .filter(|agent| config.agents.contains_key(agent));
-    let name = request
-        .agent
-        .as_ref()
-        .or(of_session.as_ref())
-        .unwrap_or(&config.default_agent);
-    let Some(agent) = config.agents.get(name) else {
-        return Ok(());
+    Ok(of_session.unwrap_or_else(|| config.default_agent.clone()))
+}
+
+/// A run goes on without a broken plugin, so its user has to know.
+pub(super) fn warn_of_broken_plugins(runtime: &Runtime, agent: &str, terminal: &Terminal) {
+    let Some(agent) = runtime.config().agents.get(agent) else {
+        return;
     };
     for name in agent.plugins.iter().chain([&agent.pattern]) {
         if let Some(plugin) = runtime.plugins().get(name)
@@ -143,18 +171,14 @@ fn warn_of_broken_plugins(runtime: &Runtime, request: &RunRequest, terminal: &Te
             );
         }
     }
-    Ok(())
 }
 
-fn report(result: &RunResult, options: &Options, terminal: &Terminal) {
+/// How a run ended: its error, and for people what it took.
+pub(super) fn report(result: &RunResult, terminal: &Terminal) {
     if let Some(error) = &result.error {
         terminal.errors(std::slice::from_ref(error));
     }
-    if terminal.json {
-        return;
+    if !terminal.json {
+        terminal.note(&format!("  {}", summary(result, terminal.paint(Stream::Err))));
     }
-    let paint = terminal.paint(Stream::Err);
-    let again = format!("sandbar run{} --session {} \"…\"", options.repeated(), result.session);
-    terminal.note(&format!("  {}", summary(result, paint)));
-    terminal.note(&format!("  {} {again}", paint.with(Style::Dim, "continue:")));
 }
