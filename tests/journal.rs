@@ -57,7 +57,10 @@ async fn a_turn_follows_the_other_at_once() {
     let world = World::new().script(script);
     let runtime = world.open().await;
     for turn in 0..turns {
-        let mut stream = runtime.run(request_in("talk", "next")).await.unwrap_or_else(|error| panic!("turn {turn}: {error}"));
+        let mut stream = runtime
+            .run(request_in("talk", "next"))
+            .await
+            .unwrap_or_else(|error| panic!("turn {turn}: {error}"));
         let result = loop {
             if let StreamItem::Event(event) = stream.next().await.unwrap().unwrap()
                 && let EventBody::RunFinished(result) = &event.body
@@ -79,7 +82,9 @@ async fn a_run_goes_on_when_nobody_reads_it() {
     drop(stream);
     runtime.close().await;
     let events = other_store(&world).events(&session, 0, 100).unwrap();
-    let Some(EventBody::RunFinished(result)) = events.last().map(|event| &event.body) else { panic!("{events:?}") };
+    let Some(EventBody::RunFinished(result)) = events.last().map(|event| &event.body) else {
+        panic!("{events:?}")
+    };
     assert_eq!(finished(result), "finished (done) \"done\" steps 4 tools 1 models 2");
 }
 
@@ -92,9 +97,15 @@ async fn a_session_has_one_writer() {
     first.next().await.unwrap().unwrap();
     for runtime in [&one, &other] {
         let error = runtime.run(request_in("talk", "me too")).await.unwrap_err();
-        assert_eq!((error.code.as_str(), error.retryable), ("session-busy", true), "{error}");
+        assert_eq!(
+            (error.code.as_str(), error.retryable),
+            ("session-busy", true),
+            "{error}"
+        );
         let holder = std::process::id().to_string();
-        assert!(error.message.starts_with("the session `talk` is in use by process ") && error.message.contains(&holder));
+        assert!(
+            error.message.starts_with("the session `talk` is in use by process ") && error.message.contains(&holder)
+        );
         assert!(error.hint.is_some());
     }
     first.cancel();
@@ -109,7 +120,10 @@ async fn a_session_has_one_writer() {
 /// A journal that is full ends the run with an error, keeps what it has, and goes on when there is room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_journal() {
-    let mut world = World::new().guest("echo").tools(&["echo"]).script(asks_once("echo__big", r#"{"bytes":900000}"#));
+    let mut world = World::new()
+        .guest("echo")
+        .tools(&["echo"])
+        .script(asks_once("echo__big", r#"{"bytes":900000}"#));
     let earlier = world.ask("before").await;
     assert_eq!(earlier.result.stop_reason, StopReason::Finished);
     world.max_journal_bytes = Some(std::fs::metadata(world.path("data/sandbar.db")).unwrap().len() + 100_000);
@@ -123,7 +137,13 @@ async fn a_full_journal() {
         }
     };
     assert_eq!(error.code, "journal-full");
-    assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("free some space or raise the limit")), "{error:?}");
+    assert!(
+        error
+            .hint
+            .as_ref()
+            .is_some_and(|hint| hint.contains("free some space or raise the limit")),
+        "{error:?}"
+    );
     assert!(stream.next().await.is_none());
     runtime.close().await;
     let store = runtime.store();
@@ -135,7 +155,10 @@ async fn a_full_journal() {
     world.max_journal_bytes = None;
     let runtime = world.open().await;
     let ran = ask_in(&runtime, "tight", "go on").await;
-    assert!(ran.events().next().unwrap().sequence == kept.len() as u64 + 1, "what was there is still there");
+    assert!(
+        ran.events().next().unwrap().sequence == kept.len() as u64 + 1,
+        "what was there is still there"
+    );
     // The first reply of the script was given before the disk was full, so that the second is due.
     assert_eq!(ran.result.text, "done", "{:#?}", ran.lines());
 }
@@ -153,7 +176,10 @@ async fn a_journal_of_a_newer_version_is_left_alone() {
     let before = std::fs::read(&path).unwrap();
     let error = world.try_open().await.unwrap_err();
     assert_eq!(error.code, "journal-newer");
-    assert_eq!(error.message, "the journal has version 99, and this Sandbar knows versions up to 1");
+    assert_eq!(
+        error.message,
+        "the journal has version 99, and this Sandbar knows versions up to 1"
+    );
     assert!(std::fs::read(&path).unwrap() == before, "nothing was changed");
 }
 
@@ -162,7 +188,11 @@ async fn a_damaged_journal_is_told_and_not_overwritten() {
     let world = World::new().script(says("hi"));
     world.ask("go").await;
     let path = world.path("data/sandbar.db");
-    std::fs::write(&path, "this is no database, and it is longer than the header of one would be, which has 100 bytes").unwrap();
+    std::fs::write(
+        &path,
+        "this is no database, and it is longer than the header of one would be, which has 100 bytes",
+    )
+    .unwrap();
     let error = world.try_open().await.unwrap_err();
     assert_eq!(error.code, "journal-corrupt");
     assert!(error.hint.is_some_and(|hint| hint.contains("`sandbar.db`")));

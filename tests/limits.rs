@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use sandbar::Runtime;
 use sandbar::protocol::{EventBody, RunRequest, StopReason, StreamItem, ToolOutcome};
 
-use crate::support::quiet;
 use crate::support::ran::{Ran, told};
 use crate::support::world::{World, ask};
+use crate::support::{built, quiet};
 
 /// What a host may need beyond a limit to stop a guest.
 const GRACE: Duration = Duration::from_millis(250);
@@ -28,12 +28,29 @@ const HOSTILE: [&str; 11] = [
 
 /// An agent that has all hostile tools and does what the message says.
 fn hostile(limits: &str) -> World {
-    let mut world = World::new().guest("pattern_probe").guest("echo").pattern("pattern_probe").limits(limits);
-    for guest in HOSTILE {
-        world = world.guest(guest);
-    }
     let names: Vec<&str> = HOSTILE.into_iter().chain(["echo"]).collect();
-    world.tools(&names)
+    guests().limits(limits).tools(&names)
+}
+
+fn guests() -> World {
+    let world = World::new()
+        .guest("pattern_probe")
+        .guest("echo")
+        .pattern("pattern_probe");
+    HOSTILE.into_iter().fold(world, World::guest)
+}
+
+/// Recursion that needs no memory of the guest's, only the stack of the machine.
+fn deep() -> Vec<u8> {
+    let bomb = "(loop $again\n        (br_if $again (i32.ne (table.grow $t (ref.null func) (i32.const 100000)) (i32.const -1))))";
+    let text = built::written("table_bomb");
+    assert!(text.contains(bomb), "the guest has changed");
+    let text = text.replace(bomb, "(drop (call $deep))");
+    let text = text.replace(
+        "(table $t 1 funcref)",
+        "(func $deep (result i32) (i32.add (call $deep) (i32.const 1)))",
+    );
+    wat::parse_str(text).unwrap()
 }
 
 /// Calls a tool, and says how that ended and how long it took.
@@ -43,7 +60,12 @@ async fn call(runtime: &Runtime, tool: &str, input: &str) -> (ToolOutcome, Durat
         EventBody::ToolFinished { outcome, ms, .. } => Some((outcome.clone(), Duration::from_millis(*ms))),
         _ => None,
     });
-    assert_eq!(ran.result.stop_reason, StopReason::Finished, "the run goes on: {:#?}", ran.lines());
+    assert_eq!(
+        ran.result.stop_reason,
+        StopReason::Finished,
+        "the run goes on: {:#?}",
+        ran.lines()
+    );
     found.unwrap()
 }
 
@@ -59,32 +81,74 @@ const WALL: Duration = Duration::from_millis(400);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_hostile_tool_is_stopped() {
     let _alone = quiet::alone();
-    let world = hostile(&format!("memory_mib = 32\ncpu_ms = {}\nwall_ms = {}", CPU.as_millis(), WALL.as_millis()));
+    let names: Vec<&str> = HOSTILE.into_iter().chain(["echo", "deep"]).collect();
+    let world = guests().plugin("deep", &deep()).tools(&names);
+    let world = world.limits(&format!(
+        "memory_mib = 32\ncpu_ms = {}\nwall_ms = {}",
+        CPU.as_millis(),
+        WALL.as_millis()
+    ));
     let runtime = world.open().await;
     assert_alive(&runtime).await;
     let memory_before = resident_bytes();
     let cpu = "stopped after 120 ms of processor time";
     let cases = [
         ("loop__spin", "cpu-limit", cpu, CPU),
-        ("memory_bomb__allocate", "memory-limit", "stopped at 32 MiB of memory", CPU),
+        (
+            "memory_bomb__allocate",
+            "memory-limit",
+            "stopped at 32 MiB of memory",
+            CPU,
+        ),
         ("memory_churn__churn", "cpu-limit", cpu, CPU),
-        ("stack_overflow__recurse", "stack-overflow", "ran out of stack", CPU),
+        (
+            "stack_overflow__recurse",
+            "plugin-trapped",
+            "out of bounds memory access: endless recursion?",
+            CPU,
+        ),
+        (
+            "deep__answer",
+            "stack-overflow",
+            "ran out of stack: endless recursion?",
+            CPU,
+        ),
         ("stdout_flood__flood", "cpu-limit", cpu, CPU),
-        ("log_flood__flood", "transfer-limit", "passed more than 8 MiB to the host in one call", CPU),
-        ("progress_flood__flood", "transfer-limit", "passed more than 8 MiB to the host in one call", CPU),
+        (
+            "log_flood__flood",
+            "transfer-limit",
+            "passed more than 8 MiB to the host in one call",
+            CPU,
+        ),
+        (
+            "progress_flood__flood",
+            "transfer-limit",
+            "passed more than 8 MiB to the host in one call",
+            CPU,
+        ),
         ("sleep_forever__sleep", "wall-limit", "stopped after 400 ms", WALL),
         ("huge_result__answer", "plugin-trapped", "crashed: ", CPU),
-        ("big_result__answer", "transfer-limit", "passed more than 8 MiB to the host in one call", CPU),
+        (
+            "big_result__answer",
+            "transfer-limit",
+            "passed more than 8 MiB to the host in one call",
+            CPU,
+        ),
     ];
     for (tool, code, said, limit) in cases {
         let mut took = Vec::new();
         // Another program may have the machine: a host that is too slow is so each time.
         for _ in 0..3 {
             let (outcome, ms) = call(&runtime, tool, "{}").await;
-            let ToolOutcome::Error(error) = outcome else { panic!("`{tool}` answered") };
+            let ToolOutcome::Error(error) = outcome else {
+                panic!("`{tool}` answered")
+            };
             let plugin = tool.split("__").next().unwrap();
             assert_eq!(error.code, code, "{tool}: {error:?}");
-            assert!(error.message.starts_with(&format!("`{plugin}` ")) && error.message.contains(said), "{tool}: {error:?}");
+            assert!(
+                error.message.starts_with(&format!("`{plugin}` ")) && error.message.contains(said),
+                "{tool}: {error:?}"
+            );
             took.push(ms);
             if ms <= limit + GRACE {
                 break;
@@ -92,7 +156,10 @@ async fn every_hostile_tool_is_stopped() {
         }
         let best = took.iter().min().unwrap();
         println!("{tool:24} {code:14} limit {limit:>5?}, stopped after {took:?}");
-        assert!(*best <= limit + GRACE, "`{tool}` was stopped after {took:?}, its limit is {limit:?}");
+        assert!(
+            *best <= limit + GRACE,
+            "`{tool}` was stopped after {took:?}, its limit is {limit:?}"
+        );
         assert_alive(&runtime).await;
     }
     let grown = resident_bytes().saturating_sub(memory_before);
@@ -118,7 +185,10 @@ async fn an_honest_session_goes_on_beside_twenty_loops() {
     assert_alive(&runtime).await;
     let mut loops = Vec::new();
     for _ in 0..20 {
-        let mut stream = runtime.run(RunRequest::new("tools loop__spin {}\nfinish")).await.unwrap();
+        let mut stream = runtime
+            .run(RunRequest::new("tools loop__spin {}\nfinish"))
+            .await
+            .unwrap();
         while let Some(item) = stream.next().await {
             if matches!(item.unwrap(), StreamItem::Event(event) if event.body.name() == "tool.started") {
                 break;
@@ -148,8 +218,14 @@ async fn guests_share_the_memory_of_the_host() {
     let runtime = world.open().await;
     for _ in 0..3 {
         let (outcome, _) = call(&runtime, "memory_bomb__allocate", "{}").await;
-        let ToolOutcome::Error(error) = outcome else { panic!("it answered") };
-        assert_eq!((error.code.as_str(), error.retryable), ("guest-memory-exhausted", true), "{error:?}");
+        let ToolOutcome::Error(error) = outcome else {
+            panic!("it answered")
+        };
+        assert_eq!(
+            (error.code.as_str(), error.retryable),
+            ("guest-memory-exhausted", true),
+            "{error:?}"
+        );
         let said = "`memory_bomb` was stopped: all plugins together would need more than 24 MiB";
         assert!(error.message.starts_with(said), "{error:?}");
         let (outcome, _) = call(&runtime, "echo__big", r#"{"bytes":1000000}"#).await;
@@ -163,13 +239,20 @@ async fn a_crash_says_what_was_printed() {
     let world = hostile("cpu_ms = 2000");
     let runtime = world.open().await;
     let (outcome, _) = call(&runtime, "echo__noisy", r#"{"bytes":10,"panic":true}"#).await;
-    let ToolOutcome::Error(error) = outcome else { panic!("it answered") };
+    let ToolOutcome::Error(error) = outcome else {
+        panic!("it answered")
+    };
     assert_eq!(error.code, "plugin-trapped");
     assert!(error.message.starts_with("`echo` crashed: eeeeeeeeee"), "{error}");
     assert!(error.message.contains("noisy was asked to panic"), "{error}");
     let (outcome, _) = call(&runtime, "echo__noisy", r#"{"bytes":4000000,"panic":true}"#).await;
-    let ToolOutcome::Error(error) = outcome else { panic!("it answered") };
-    assert!(error.message.len() < 600 && error.message.contains("noisy was asked to panic"), "{error}");
+    let ToolOutcome::Error(error) = outcome else {
+        panic!("it answered")
+    };
+    assert!(
+        error.message.len() < 600 && error.message.contains("noisy was asked to panic"),
+        "{error}"
+    );
     let (outcome, _) = call(&runtime, "echo__noisy", r#"{"bytes":4000000}"#).await;
     assert_eq!(told(&outcome), "printed");
 }
@@ -183,9 +266,13 @@ async fn progress_is_shown_up_to_its_limit() {
     assert_eq!(ran.progress(), "1 of 3\n2 of 3\n3 of 3\n");
     let ran = ask(&runtime, "tools echo__progress {\"times\":40000}").await;
     let shown = ran.progress();
-    assert!(shown.len() <= 64 << 10 && shown.starts_with("1 of 40000\n"), "{} bytes", shown.len());
+    // A reader that is slow loses previews, so that it may be less.
+    assert!((1..=64 << 10).contains(&shown.len()), "{} bytes", shown.len());
     assert_eq!(ran.said("echo__progress"), "done");
-    assert_eq!(told(&call(&runtime, "echo__log", r#"{"message":"for the operator"}"#).await.0), "logged");
+    assert_eq!(
+        told(&call(&runtime, "echo__log", r#"{"message":"for the operator"}"#).await.0),
+        "logged"
+    );
 }
 
 /// A tool's own limit on time is below the configured one, and a result has a size.
@@ -194,7 +281,10 @@ async fn results_have_a_size() {
     let world = hostile("cpu_ms = 2000");
     let runtime = world.open().await;
     let (outcome, _) = call(&runtime, "echo__big", r#"{"bytes":1048577}"#).await;
-    assert_eq!(told(&outcome), "output-too-large: `echo__big` returned 1048577 bytes, the limit is 1048576");
+    assert_eq!(
+        told(&outcome),
+        "output-too-large: `echo__big` returned 1048577 bytes, the limit is 1048576"
+    );
     let (outcome, _) = call(&runtime, "echo__big", r#"{"bytes":1048576}"#).await;
     assert_eq!(told(&outcome).len(), 1_048_576);
 }

@@ -10,7 +10,11 @@ use crate::support::world::{World, ask, ask_in};
 
 /// An agent that is driven by the message.
 fn probed() -> World {
-    World::new().guest("pattern_probe").guest("echo").pattern("pattern_probe").tools(&["echo"])
+    World::new()
+        .guest("pattern_probe")
+        .guest("echo")
+        .pattern("pattern_probe")
+        .tools(&["echo"])
 }
 
 /// What a request to the probe comes to: how the run ended, its text, its error.
@@ -31,36 +35,70 @@ async fn actions_of_a_pattern() {
     check("model\nfinish mine", &says("hello"), "mine").await;
     let thread = "[[reply]]\nexpect = { thread = \"plan\", last = \"^think$\", messages = 1, instructions = \"^$\" }\ntext = \"I thought.\"\n\
                   [[reply]]\nexpect = { messages = 1, last = \"thread plan\" }\ntext = \"main is as it was\"\n";
-    check("thread plan think\nread reply\nmodel\nfinish", thread, "10 bytes: I thought.").await;
+    check(
+        "thread plan think\nread reply\nmodel\nfinish",
+        thread,
+        "10 bytes: I thought.",
+    )
+    .await;
     let instructed = "[[reply]]\nexpect = { instructions = \"^be brief$\", tools = [] }\ntext = \"short\"\n";
     check("instruct be brief", instructed, "short").await;
     let only = "[[reply]]\nexpect = { tools = [\"echo__echo\"] }\ntext = \"one tool\"\n";
     check("only echo__echo no__such", only, "one tool").await;
     let own = "[[reply]]\nexpect = { messages = 2, last = \"^result of `echo__echo`:\\nhi$\" }\ntext = \"seen\"\n";
-    check("tools echo__echo {\"text\":\"hi\"}\nmodel", &own.replace("\\n", "\\\\n"), "seen").await;
-    check("both echo__echo {\"text\":\"hi\"}", &own.replace("\\n", "\\\\n"), "seen").await;
+    check(
+        "tools echo__echo {\"text\":\"hi\"}\nmodel",
+        &own.replace("\\n", "\\\\n"),
+        "seen",
+    )
+    .await;
+    check(
+        "both echo__echo {\"text\":\"hi\"}",
+        &own.replace("\\n", "\\\\n"),
+        "seen",
+    )
+    .await;
     let asking = asks(&[("echo__echo", "{\"text\":\"asked\"}")]);
     check("model\ncalls\nread result", &asking, "5 bytes: asked").await;
-    check("model\nasked call-0-0\nread result\nread call-0-0/input", &asking, "5 bytes: asked\n16 bytes: {\"text\":\"asked\"}").await;
+    check(
+        "model\nasked call-0-0\nread result\nread call-0-0/input",
+        &asking,
+        "5 bytes: asked\n16 bytes: {\"text\":\"asked\"}",
+    )
+    .await;
     let discarded = says("wrong") + "[[reply]]\ntext = \"not due\"\n";
     check("model\ndiscard\nmodel", &discarded, "wrong").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn actions_that_this_host_does_not_have_are_answered_with_a_note() {
-    for (action, name) in [("delegate other do it", "delegate"), ("compact", "compact"), ("ask which?", "ask")] {
+    for (action, name) in [
+        ("delegate other do it", "delegate"),
+        ("compact", "compact"),
+        ("ask which?", "ask"),
+    ] {
         let ran = probe(&format!("{action}\nview"), "").await;
         let said = format!("the action `{name}` is not supported by this version");
-        assert!(ran.result.text.starts_with(&format!("unsupported: {said}\nstep 2;")), "{}", ran.result.text);
+        assert!(
+            ran.result.text.starts_with(&format!("unsupported: {said}\nstep 2;")),
+            "{}",
+            ran.result.text
+        );
         assert!(ran.result.text.contains("note unsupported"), "{}", ran.result.text);
-        assert!(ran.lines().contains(&format!("unsupported {said}")), "{:#?}", ran.lines());
+        assert!(
+            ran.lines().contains(&format!("unsupported {said}")),
+            "{:#?}",
+            ran.lines()
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_view_says_what_happened_and_what_is_left() {
     let message = "tools echo__echo {\"text\":\"hi\"}\nview\nmodel\nview";
-    let world = probed().agent("limits = { steps = 9, tool_calls = 7 }").script(says("short"));
+    let world = probed()
+        .agent("limits = { steps = 9, tool_calls = 7 }")
+        .script(says("short"));
     let text = world.ask(message).await.result.text;
     let tools = "echo__echo,echo__fail,echo__slow,echo__count,echo__progress,echo__big,echo__noisy,echo__log,echo__config,\
                  echo__context,echo__clock,echo__rich";
@@ -88,7 +126,11 @@ async fn state_lasts_from_step_to_step_and_is_journaled_when_it_changed() {
     let ran = probe("artifact a.txt text\nartifact b.txt text", "").await;
     let lines = ran.lines();
     assert_eq!(
-        lines.iter().filter(|line| !line.starts_with("run")).cloned().collect::<Vec<_>>(),
+        lines
+            .iter()
+            .filter(|line| !line.starts_with("run"))
+            .cloned()
+            .collect::<Vec<_>>(),
         [
             lines[1].as_str(),
             "artifact a.txt text/plain",
@@ -98,11 +140,21 @@ async fn state_lasts_from_step_to_step_and_is_journaled_when_it_changed() {
             "step.decided 3: finish done",
         ]
     );
-    assert!(lines[1].starts_with("step.decided 1: artifact a.txt +state "), "{lines:#?}");
-    assert!(lines[3].starts_with("step.decided 2: artifact b.txt +state "), "{lines:#?}");
+    assert!(
+        lines[1].starts_with("step.decided 1: artifact a.txt +state "),
+        "{lines:#?}"
+    );
+    assert!(
+        lines[3].starts_with("step.decided 2: artifact b.txt +state "),
+        "{lines:#?}"
+    );
     check("state 65536\nartifact a text\nfinish kept", "", "kept").await;
     let ran = probe("state 65537\nartifact a text\nfinish", "").await;
-    assert!(finished(&ran.result).contains("a state of 65537 bytes, the limit is 65536"), "{}", finished(&ran.result));
+    assert!(
+        finished(&ran.result).contains("a state of 65537 bytes, the limit is 65536"),
+        "{}",
+        finished(&ran.result)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,29 +177,97 @@ async fn clock_and_random_numbers_follow_from_run_and_step() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn patterns_that_fail() {
     let cases = [
-        ("pattern_probe", "empty", "bad-decision", "`pattern_probe` decided something impossible: no action"),
-        ("pattern_probe", "fail no more", "pattern-failed", "`pattern_probe`: no more"),
+        (
+            "pattern_probe",
+            "empty",
+            "bad-decision",
+            "`pattern_probe` decided something impossible: no action",
+        ),
+        (
+            "pattern_probe",
+            "fail no more",
+            "pattern-failed",
+            "`pattern_probe`: no more",
+        ),
         ("pattern_probe", "trap", "plugin-trapped", "the probe was asked to trap"),
-        ("pattern_probe", "loop", "cpu-limit", "`pattern_probe` was stopped after 200 ms of processor time"),
-        ("pattern_probe", "asked nobody", "bad-decision", "the call \"nobody\", which the model did not ask for"),
-        ("pattern_probe", "gibberish", "pattern-failed", "does not know the line `gibberish `"),
-        ("pattern_loop", "x", "cpu-limit", "`pattern_loop` was stopped after 200 ms of processor time"),
+        (
+            "pattern_probe",
+            "loop",
+            "cpu-limit",
+            "`pattern_probe` was stopped after 200 ms of processor time",
+        ),
+        (
+            "pattern_probe",
+            "asked nobody",
+            "bad-decision",
+            "the call \"nobody\", which the model did not ask for",
+        ),
+        (
+            "pattern_probe",
+            "gibberish",
+            "pattern-failed",
+            "does not know the line `gibberish `",
+        ),
+        (
+            "pattern_loop",
+            "x",
+            "cpu-limit",
+            "`pattern_loop` was stopped after 200 ms of processor time",
+        ),
         ("pattern_trap", "x", "plugin-trapped", "the pattern trapped in step 1"),
         ("pattern_garbage", "no-actions", "bad-decision", "no action"),
-        ("pattern_garbage", "unknown-call", "bad-decision", "the call \"no-such-call\""),
-        ("pattern_garbage", "unknown-reply", "bad-decision", "\"no-such-reply\", which is no reply"),
-        ("pattern_garbage", "big-state", "bad-decision", "a state of 1048576 bytes, the limit is 65536"),
-        ("pattern_garbage", "many-actions", "transfer-limit", "passed more than 8 MiB to the host in one call"),
-        ("pattern_garbage", "bad-role", "bad-decision", "a message with the role \"root\", wanted `user` or `system`"),
-        ("pattern_garbage", "bad-schema", "bad-decision", "a schema that is not JSON"),
+        (
+            "pattern_garbage",
+            "unknown-call",
+            "bad-decision",
+            "the call \"no-such-call\"",
+        ),
+        (
+            "pattern_garbage",
+            "unknown-reply",
+            "bad-decision",
+            "\"no-such-reply\", which is no reply",
+        ),
+        (
+            "pattern_garbage",
+            "big-state",
+            "bad-decision",
+            "a state of 1048576 bytes, the limit is 65536",
+        ),
+        (
+            "pattern_garbage",
+            "many-actions",
+            "transfer-limit",
+            "passed more than 8 MiB to the host in one call",
+        ),
+        (
+            "pattern_garbage",
+            "bad-role",
+            "bad-decision",
+            "a message with the role \"root\", wanted `user` or `system`",
+        ),
+        (
+            "pattern_garbage",
+            "bad-schema",
+            "bad-decision",
+            "a schema that is not JSON",
+        ),
         // The first decision is a tool's error, which is no failure; the second is the pattern's own.
-        ("pattern_garbage", "unknown-tool", "pattern-failed", "there is no garbage called ``"),
+        (
+            "pattern_garbage",
+            "unknown-tool",
+            "pattern-failed",
+            "there is no garbage called ``",
+        ),
     ];
     let mut world = World::new().limits("cpu_ms = 200").script(says("still here"));
     let mut agents = String::new();
     for pattern in ["pattern_probe", "pattern_loop", "pattern_trap", "pattern_garbage"] {
         world = world.guest(pattern);
-        let _ = writeln!(agents, "[agents.{pattern}]\nmodel = \"script\"\npattern = \"{pattern}\"");
+        let _ = writeln!(
+            agents,
+            "[agents.{pattern}]\nmodel = \"script\"\npattern = \"{pattern}\""
+        );
     }
     let world = world.with("default_agent_is = 1").with(&agents);
     let runtime = open_with_default(world).await;
@@ -156,8 +276,16 @@ async fn patterns_that_fail() {
         let mut request = crate::support::world::request_in(&session, message);
         request.agent = Some(pattern.to_owned());
         let ran = Ran::collect(runtime.1.run(request.clone()).await.unwrap()).await;
-        let error = ran.result.error.clone().unwrap_or_else(|| panic!("{pattern} {message}: {:#?}", ran.lines()));
-        assert_eq!((ran.result.stop_reason, error.code.as_str()), (StopReason::PatternFailed, code), "{message}: {error}");
+        let error = ran
+            .result
+            .error
+            .clone()
+            .unwrap_or_else(|| panic!("{pattern} {message}: {:#?}", ran.lines()));
+        assert_eq!(
+            (ran.result.stop_reason, error.code.as_str()),
+            (StopReason::PatternFailed, code),
+            "{message}: {error}"
+        );
         assert!(error.message.contains(said), "{pattern} {message}: {error}");
         assert!(error.message.contains(pattern) || code == "bad-decision", "{error}");
         request.agent = Some("main".to_owned());
@@ -181,7 +309,10 @@ async fn calls_run_beside_each_other_unless_one_is_exclusive() {
         "slow" => ("echo__slow", r#"{"ms":30}"#),
         _ => ("echo__noisy", r#"{"bytes":1}"#),
     });
-    let world = World::new().guest("echo").tools(&["echo"]).script(asks(&calls) + &says("done"));
+    let world = World::new()
+        .guest("echo")
+        .tools(&["echo"])
+        .script(asks(&calls) + &says("done"));
     let ran = world.ask("go").await;
     let order: Vec<String> = ran
         .events()
@@ -192,18 +323,32 @@ async fn calls_run_beside_each_other_unless_one_is_exclusive() {
         })
         .collect();
     let (start, end) = (["start echo__slow"; 3], ["end echo__slow"; 3]);
-    let expected = [&start[..], &end, &["start echo__noisy", "end echo__noisy"], &start[..2], &end[..2]].concat();
+    let expected = [
+        &start[..],
+        &end,
+        &["start echo__noisy", "end echo__noisy"],
+        &start[..2],
+        &end[..2],
+    ]
+    .concat();
     assert_eq!(order, expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_calls_in_one_reply_are_no_more_than_the_limit() {
     let calls = vec![("echo__echo", r#"{"text":"a"}"#); 10_000];
-    let world = World::new().guest("echo").tools(&["echo"]).agent("limits = { tool_calls = 3 }").script(asks(&calls));
+    let world = World::new()
+        .guest("echo")
+        .tools(&["echo"])
+        .agent("limits = { tool_calls = 3 }")
+        .script(asks(&calls));
     let ran = world.ask("go").await;
     assert_eq!(ran.calls().len(), 3);
     let error = ran.result.error.unwrap();
-    assert_eq!(error.text(), "the run's 3 tool calls are used up, 9997 more were asked for\nhint: raise `tool_calls` in the agent's limits");
+    assert_eq!(
+        error.text(),
+        "the run's 3 tool calls are used up, 9997 more were asked for\nhint: raise `tool_calls` in the agent's limits"
+    );
 }
 
 /// Reads a run until something happens.
@@ -239,10 +384,19 @@ async fn a_run_is_cancelled_while_the_model_is_silent() {
 async fn a_run_ends_when_its_time_is_over() {
     let world = World::new().script("[[reply]]\nhang = true\n");
     let runtime = world.open().await;
-    let limits = Limits { wall_ms: 50, ..Limits::default() };
-    let request = RunRequest { limits: Some(limits), ..RunRequest::new("go") };
+    let limits = Limits {
+        wall_ms: 50,
+        ..Limits::default()
+    };
+    let request = RunRequest {
+        limits: Some(limits),
+        ..RunRequest::new("go")
+    };
     let ran = Ran::collect(runtime.run(request).await.unwrap()).await;
-    assert_eq!(finished(&ran.result), "timeout \"\" [run-timeout: the run's 0.05 s are over] steps 1 tools 0 models 0");
+    assert_eq!(
+        finished(&ran.result),
+        "timeout \"\" [run-timeout: the run's 0.05 s are over] steps 1 tools 0 models 0"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -254,18 +408,31 @@ async fn what_was_said_before_a_run_was_stopped_is_kept() {
     stream.cancel();
     let ran = Ran::collect(stream).await;
     assert_eq!(ran.result.stop_reason, StopReason::Cancelled);
-    assert!(ran.result.text.starts_with("One ") && ran.result.text.len() < 24, "{}", ran.result.text);
+    assert!(
+        ran.result.text.starts_with("One ") && ran.result.text.len() < 24,
+        "{}",
+        ran.result.text
+    );
 }
 
 /// With a place for one instance: if the guest had stayed, nothing could run after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_is_gone_when_its_run_is_cancelled() {
-    let world = probed().guest("loop").guest("sleep_forever").limits("cpu_ms = 60000\nwall_ms = 60000\nmax_instances = 1");
-    let text = world.config_text().replace("plugins = [\"echo\"]", "plugins = [\"echo\", \"loop\", \"sleep_forever\"]");
+    let world = probed()
+        .guest("loop")
+        .guest("sleep_forever")
+        .limits("cpu_ms = 60000\nwall_ms = 60000\nmax_instances = 1");
+    let text = world.config_text().replace(
+        "plugins = [\"echo\"]",
+        "plugins = [\"echo\", \"loop\", \"sleep_forever\"]",
+    );
     let config = sandbar::Config::from_toml(&text, &world.path("")).unwrap();
     let runtime = sandbar::Runtime::open_with(config, world.options()).await.unwrap();
     for tool in ["loop__spin", "sleep_forever__sleep"] {
-        let mut stream = runtime.run(RunRequest::new(format!("tools {tool} {{}}"))).await.unwrap();
+        let mut stream = runtime
+            .run(RunRequest::new(format!("tools {tool} {{}}")))
+            .await
+            .unwrap();
         until(&mut stream, |item| is_event(item, "tool.started")).await;
         stream.cancel();
         let ran = Ran::collect(stream).await;
@@ -280,6 +447,14 @@ async fn a_guest_is_gone_when_its_run_is_cancelled() {
 async fn two_calls_of_one_id_in_a_reply_are_the_models_failure() {
     let call = r#"{ id = "same", name = "echo__echo", arguments = { text = "a" } }"#;
     let script = format!("[[reply]]\ncalls = [{call}, {call}]\n");
-    let ran = World::new().guest("echo").tools(&["echo"]).script(script).ask("go").await;
-    assert_eq!(line(ran.events().last().unwrap()), "run.finished model-failed \"\" [model-malformed: the call `same` was started twice] steps 1 tools 0 models 0");
+    let ran = World::new()
+        .guest("echo")
+        .tools(&["echo"])
+        .script(script)
+        .ask("go")
+        .await;
+    assert_eq!(
+        line(ran.events().last().unwrap()),
+        "run.finished model-failed \"\" [model-malformed: the call `same` was started twice] steps 1 tools 0 models 0"
+    );
 }

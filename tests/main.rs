@@ -26,6 +26,10 @@ mod compiling;
 mod config;
 // The program: exit codes, what goes where, several of them at once.
 mod cli;
+// Chats with their messages on standard input, and who decides about changes.
+mod chat;
+// The contract from Python and JavaScript.
+mod portable;
 // The examples do what their texts say.
 mod examples;
 // Every guest has a test.

@@ -12,7 +12,10 @@ use crate::support::world::World;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_scenario() {
     let root = built::sources().join("scenarios");
-    let mut cases: Vec<_> = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut cases: Vec<_> = std::fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     cases.sort();
     assert!(cases.len() > 10, "{cases:?}");
     for case in cases {
@@ -27,7 +30,9 @@ async fn every_scenario() {
 }
 
 async fn play(case: &Path) -> String {
-    let read = |name: &str| std::fs::read_to_string(case.join(name)).unwrap_or_else(|error| panic!("{case:?} {name}: {error}"));
+    let read = |name: &str| {
+        std::fs::read_to_string(case.join(name)).unwrap_or_else(|error| panic!("{case:?} {name}: {error}"))
+    };
     let mut world = World::new().script(read("replies.toml"));
     copy(&case.join("work"), &world.path("work"));
     let config = sandbar::Config::from_toml(&read("sandbar.toml"), world.path("").as_path()).unwrap();
@@ -41,11 +46,18 @@ async fn play(case: &Path) -> String {
     let runtime = sandbar::Runtime::open_with(config, world.options()).await.unwrap();
     let (mut lines, mut session, mut events) = (Vec::new(), None, 0);
     for turn in read("request.txt").split("---\n") {
-        let request = RunRequest { session: session.clone(), ..RunRequest::new(turn.trim()) };
+        let request = RunRequest {
+            session: session.clone(),
+            ..RunRequest::new(turn.trim())
+        };
         let ran = Ran::collect(runtime.run(request).await.unwrap()).await;
         assert_gapless(&ran, events);
         events += ran.events().count() as u64;
-        lines.extend(ordered(&ran).into_iter().map(|line| line.replace(&world.path("").display().to_string(), "")));
+        lines.extend(
+            ordered(&ran)
+                .into_iter()
+                .map(|line| line.replace(&world.path("").display().to_string(), "")),
+        );
         session = Some(ran.session);
     }
     runtime.close().await;
@@ -54,7 +66,10 @@ async fn play(case: &Path) -> String {
 
 fn assert_gapless(ran: &Ran, before: u64) {
     let sequences: Vec<u64> = ran.events().map(|event| event.sequence).collect();
-    assert_eq!(sequences, (before + 1..=before + sequences.len() as u64).collect::<Vec<_>>());
+    assert_eq!(
+        sequences,
+        (before + 1..=before + sequences.len() as u64).collect::<Vec<_>>()
+    );
 }
 
 /// Calls that ran beside each other are told in the order in which they were asked for, since they end in any.

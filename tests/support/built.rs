@@ -23,8 +23,16 @@ pub(crate) fn guest(name: &str) -> Vec<u8> {
     if written.is_file() {
         return wat::parse_file(&written).unwrap_or_else(|error| panic!("{error}"));
     }
-    let built = target().join("guests-tests/wasm32-wasip2/release/examples").join(name).with_extension("wasm");
+    let built = target()
+        .join("guests-tests/wasm32-wasip2/release/examples")
+        .join(name)
+        .with_extension("wasm");
     std::fs::read(&built).unwrap_or_else(|error| panic!("`{}`: {error}\n{HINT}", built.display()))
+}
+
+/// The text of a guest that is written by hand.
+pub(crate) fn written(name: &str) -> String {
+    std::fs::read_to_string(sources().join("guests/hostile").join(name).with_extension("wat")).unwrap()
 }
 
 /// Compiled code that the tests of one build share, so that each guest is compiled once. Another build of the program may check
@@ -34,7 +42,11 @@ pub(crate) fn shared_cache() -> &'static Path {
     CACHE.get_or_init(|| {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("components");
         let built = program().metadata().and_then(|metadata| metadata.modified()).unwrap();
-        let build = built.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos().to_string();
+        let build = built
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_nanos()
+            .to_string();
         for old in std::fs::read_dir(&root).into_iter().flatten().flatten() {
             if old.file_name().to_str() != Some(build.as_str()) {
                 // What another process still uses it makes again.
@@ -49,9 +61,15 @@ pub(crate) fn shared_cache() -> &'static Path {
 
 fn profile() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).expect("a test lies in `deps` of its profile").to_owned()
+    test.ancestors()
+        .nth(2)
+        .expect("a test lies in `deps` of its profile")
+        .to_owned()
 }
 
 fn target() -> PathBuf {
-    profile().parent().expect("a profile lies in the target directory").to_owned()
+    profile()
+        .parent()
+        .expect("a profile lies in the target directory")
+        .to_owned()
 }

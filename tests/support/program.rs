@@ -36,7 +36,11 @@ pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Ended {
 impl From<Output> for Ended {
     fn from(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the program prints UTF-8");
-        Self { exit: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        Self {
+            exit: output.status.code(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
     }
 }
 

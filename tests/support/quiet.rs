@@ -22,12 +22,16 @@ thread_local! {
 
 /// Beside other tests.
 pub(crate) fn share() -> Share {
-    take(|| Held::Beside { _guard: MACHINE.read().unwrap_or_else(PoisonError::into_inner) })
+    take(|| Held::Beside {
+        _guard: MACHINE.read().unwrap_or_else(PoisonError::into_inner),
+    })
 }
 
 /// Without other tests, so that what is measured is what is tested. To be taken first in a test.
 pub(crate) fn alone() -> Share {
-    take(|| Held::Alone { _guard: MACHINE.write().unwrap_or_else(PoisonError::into_inner) })
+    take(|| Held::Alone {
+        _guard: MACHINE.write().unwrap_or_else(PoisonError::into_inner),
+    })
 }
 
 fn take(held: impl FnOnce() -> Held) -> Share {

@@ -27,9 +27,17 @@ impl Ran {
             }
         };
         tokio::time::timeout(PATIENCE, read).await.expect("a run must end");
-        let Some(StreamItem::Event(last)) = items.last() else { panic!("the last item is no event: {items:?}") };
-        let EventBody::RunFinished(result) = &last.body else { panic!("the last event is {last:?}") };
-        Self { session: stream.session().clone(), result: result.clone(), items }
+        let Some(StreamItem::Event(last)) = items.last() else {
+            panic!("the last item is no event: {items:?}")
+        };
+        let EventBody::RunFinished(result) = &last.body else {
+            panic!("the last event is {last:?}")
+        };
+        Self {
+            session: stream.session().clone(),
+            result: result.clone(),
+            items,
+        }
     }
 
     pub(crate) fn events(&self) -> impl Iterator<Item = &Arc<Event>> {
@@ -45,7 +53,15 @@ impl Ran {
             StreamItem::Delta(delta) => Some(delta.as_ref()),
             StreamItem::Event(_) => None,
         });
-        deltas.filter_map(|delta| if let Delta::Tool { text, .. } = delta { Some(text.as_str()) } else { None }).collect()
+        deltas
+            .filter_map(|delta| {
+                if let Delta::Tool { text, .. } = delta {
+                    Some(text.as_str())
+                } else {
+                    None
+                }
+            })
+            .collect()
     }
 
     /// Every tool call that ended, in the order in which they did: its name and how it ended.
@@ -57,7 +73,11 @@ impl Ran {
     pub(crate) fn said(&self, tool: &str) -> String {
         let calls = self.calls();
         let found = calls.iter().rev().find(|(name, _)| *name == tool);
-        told(found.unwrap_or_else(|| panic!("`{tool}` was not called: {:#?}", self.lines())).1)
+        told(
+            found
+                .unwrap_or_else(|| panic!("`{tool}` was not called: {:#?}", self.lines()))
+                .1,
+        )
     }
 
     /// Events in a line each, without what differs from run to run.
@@ -87,11 +107,16 @@ pub(crate) fn line(event: &Event) -> String {
         EventBody::RunStarted { agent, message, .. } => format!("{agent} {}", short(message)),
         EventBody::StepDecided { step, actions, state } => {
             let actions: Vec<String> = actions.iter().map(action).collect();
-            let state = state.as_ref().map_or(String::new(), |state| format!(" +state {}", state.len()));
+            let state = state
+                .as_ref()
+                .map_or(String::new(), |state| format!(" +state {}", state.len()));
             format!("{step}: {}{state}", actions.join("; "))
         }
         EventBody::ModelStarted { thread, appended, .. } => {
-            let appended: String = appended.iter().map(|message| format!(" + {}", short(&message.text))).collect();
+            let appended: String = appended
+                .iter()
+                .map(|message| format!(" + {}", short(&message.text)))
+                .collect();
             format!("{thread}{appended}")
         }
         EventBody::ModelFinished { reply, .. } => {
@@ -102,9 +127,18 @@ pub(crate) fn line(event: &Event) -> String {
             text
         }
         EventBody::ModelDiscarded { error, .. } => format!("{}: {}", error.code, error.message),
-        EventBody::ToolStarted { call_id, name, arguments, .. } => format!("{call_id} {name} {}", short(arguments)),
+        EventBody::ToolStarted {
+            call_id,
+            name,
+            arguments,
+            ..
+        } => format!("{call_id} {name} {}", short(arguments)),
         EventBody::ToolFinished { call_id, outcome, .. } => {
-            let ok = if matches!(outcome, ToolOutcome::Output(_)) { "ok" } else { "failed" };
+            let ok = if matches!(outcome, ToolOutcome::Output(_)) {
+                "ok"
+            } else {
+                "failed"
+            };
             format!("{call_id} {ok} {}", short(&told(outcome)))
         }
         EventBody::Artifact(artifact) => format!("{} {}", artifact.name, artifact.media_type),
@@ -127,7 +161,11 @@ pub(crate) fn finished(result: &RunResult) -> String {
     if let Some(error) = &result.error {
         let _ = write!(line, " [{}: {}]", error.code, error.message);
     }
-    let _ = write!(line, " steps {} tools {} models {}", result.steps, result.tool_calls, result.model_calls);
+    let _ = write!(
+        line,
+        " steps {} tools {} models {}",
+        result.steps, result.tool_calls, result.model_calls
+    );
     line
 }
 
@@ -153,6 +191,10 @@ fn action(action: &Action) -> String {
 /// On one line, and not longer than a reader cares for.
 fn short(text: &str) -> String {
     let shown: String = text.chars().take(120).collect();
-    let more = if shown.len() < text.len() { format!("… {} bytes", text.len()) } else { String::new() };
+    let more = if shown.len() < text.len() {
+        format!("… {} bytes", text.len())
+    } else {
+        String::new()
+    };
     format!("{shown:?}{more}")
 }

@@ -4,7 +4,9 @@ use serde_json::Value;
 
 /// A reply with calls: names of tools and their arguments, which are sent as they are.
 pub(crate) fn asks(calls: &[(&str, &str)]) -> String {
-    let calls = calls.iter().map(|(name, arguments)| format!("{{ name = {}, arguments = {} }}", text(name), text(arguments)));
+    let calls = calls
+        .iter()
+        .map(|(name, arguments)| format!("{{ name = {}, arguments = {} }}", text(name), text(arguments)));
     format!("[[reply]]\ncalls = [{}]\n", calls.collect::<Vec<_>>().join(", "))
 }
 

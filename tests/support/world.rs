@@ -192,5 +192,8 @@ pub(crate) async fn ask_in(runtime: &Runtime, session: &str, message: &str) -> R
 }
 
 pub(crate) fn request_in(session: &str, message: &str) -> RunRequest {
-    RunRequest { session: Some(SessionId::parse(session).unwrap()), ..RunRequest::new(message) }
+    RunRequest {
+        session: Some(SessionId::parse(session).unwrap()),
+        ..RunRequest::new(message)
+    }
 }

@@ -45,7 +45,11 @@ impl ModelFlags {
             Ok(config) if self.base_url.is_some() => Err(self.base_url_is_configured(&config, agent).into()),
             Ok(config) => {
                 let wanted = self.model.as_deref();
-                match wanted.map(|wanted| override_of_model(&config, agent, wanted)).transpose()?.flatten() {
+                match wanted
+                    .map(|wanted| override_of_model(&config, agent, wanted))
+                    .transpose()?
+                    .flatten()
+                {
                     Some((key, value)) => {
                         set(&mut sources, &key, &value);
                         Ok(Config::load(&sources)?)
@@ -81,8 +85,9 @@ impl ModelFlags {
     fn base_url_is_configured(&self, config: &Config, agent: Option<&str>) -> Error {
         let model = model_of(config, agent).map_or("NAME", |(_, model)| model);
         let message = "`--base-url` is for directories without a `sandbar.toml`, and here something is configured";
-        Error::new(ErrorKind::InvalidInput, "already-configured", message)
-            .with_hint(format!("set `base_url` of `[models.{model}]`; for this command alone with `--set models.{model}.base_url=URL`"))
+        Error::new(ErrorKind::InvalidInput, "already-configured", message).with_hint(format!(
+            "set `base_url` of `[models.{model}]`; for this command alone with `--set models.{model}.base_url=URL`"
+        ))
     }
 }
 
@@ -112,7 +117,10 @@ fn override_of_model(config: &Config, agent: Option<&str>, wanted: &str) -> Resu
     }
     let names: Vec<&str> = config.models.keys().map(String::as_str).collect();
     let message = format!("the agent `{agent}` has the scripted model `{model}`, and no server for `{wanted}`");
-    let hint = format!("`--model` takes a name in `[models]`, too; there are: {}", names.join(", "));
+    let hint = format!(
+        "`--model` takes a name in `[models]`, too; there are: {}",
+        names.join(", ")
+    );
     Err(Error::new(ErrorKind::InvalidInput, "no-server", message).with_hint(hint))
 }
 

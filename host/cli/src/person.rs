@@ -54,10 +54,7 @@ impl Person {
 fn read_line(input: &OwnedFd, stop: &OwnedFd) -> io::Result<Option<String>> {
     let mut line = Vec::new();
     while line.len() < MAX_LINE {
-        let mut ready = [
-            PollFd::new(stop, PollFlags::IN),
-            PollFd::new(input, PollFlags::IN),
-        ];
+        let mut ready = [PollFd::new(stop, PollFlags::IN), PollFd::new(input, PollFlags::IN)];
         match poll(&mut ready, None) {
             Ok(_) => {}
             Err(Errno::INTR) => continue,

@@ -44,7 +44,10 @@ pub(crate) fn parse(line: &str) -> Option<Answer> {
 /// Everything that a person needs to answer, in lines. What comes from the tool stands behind a bar, so that it can't pass for ours.
 pub(crate) fn lines(request: &ApprovalRequest, paint: Paint) -> Vec<String> {
     let what = match request.destructive {
-        true => paint.with(Style::Red, "wants to change something, and may destroy what can't be brought back"),
+        true => paint.with(
+            Style::Red,
+            "wants to change something, and may destroy what can't be brought back",
+        ),
         false => "wants to change something".to_owned(),
     };
     let tool = paint.with(Style::Bold, &one_line(&request.tool, 100));
@@ -56,7 +59,11 @@ pub(crate) fn lines(request: &ApprovalRequest, paint: Paint) -> Vec<String> {
     }));
     let bar = paint.with(Style::Dim, "│");
     let preview = sanitise(request.preview.as_deref().unwrap_or_default());
-    lines.extend(preview.lines().map(|line| format!("  {bar} {}", diff_line(line, paint))));
+    lines.extend(
+        preview
+            .lines()
+            .map(|line| format!("  {bar} {}", diff_line(line, paint))),
+    );
     lines
 }
 
@@ -72,10 +79,14 @@ pub(crate) fn diff_line(line: &str, paint: Paint) -> String {
     paint.with(style, line)
 }
 
-/// Each argument as JSON, so that where a text ends can be seen.
+/// Each argument as JSON, so that where a text ends can be seen; short ones first, since those name what is changed.
 fn arguments(arguments: &Value) -> impl Iterator<Item = (&str, String)> {
     let fields = arguments.as_object().into_iter().flatten();
-    fields.map(|(name, value)| (name.as_str(), exact(&value.to_string())))
+    let mut fields: Vec<_> = fields
+        .map(|(name, value)| (name.as_str(), exact(&value.to_string())))
+        .collect();
+    fields.sort_by_key(|(_, value)| value.len());
+    fields.into_iter()
 }
 
 fn cut(text: &str, most: usize) -> String {
@@ -111,7 +122,18 @@ mod tests {
         check("all", Some(Answer::All));
         check("s", Some(Answer::Stop));
         check("stop\n", Some(Answer::Stop));
-        for unclear in ["", "\n", " ", "yeah", "y and more", "not that", "allow", "stop it", "1", "ü"] {
+        for unclear in [
+            "",
+            "\n",
+            " ",
+            "yeah",
+            "y and more",
+            "not that",
+            "allow",
+            "stop it",
+            "1",
+            "ü",
+        ] {
             check(unclear, None);
         }
     }
@@ -153,7 +175,13 @@ mod tests {
     #[test]
     fn diffs_have_colours() {
         let paint = Paint { coloured: true };
-        for (line, code) in [("+++ a", "1"), ("--- a", "1"), ("+a", "32"), ("-a", "31"), ("@@ -1 @@", "36")] {
+        for (line, code) in [
+            ("+++ a", "1"),
+            ("--- a", "1"),
+            ("+a", "32"),
+            ("-a", "31"),
+            ("@@ -1 @@", "36"),
+        ] {
             assert_eq!(diff_line(line, paint), format!("\u{1b}[{code}m{line}\u{1b}[0m"));
         }
         assert_eq!(diff_line(" a", paint), " a");

@@ -32,7 +32,11 @@ pub(crate) async fn watch_and_answer(
 ) -> Outcome<RunResult> {
     let mut interrupts = Interrupts::new()?;
     let mut cancelled = false;
-    let mut shown = Shown { show, sequence: 0, result: None };
+    let mut shown = Shown {
+        show,
+        sequence: 0,
+        result: None,
+    };
     loop {
         let cancel = tokio::select! {
             item = stream.next() => match item {
@@ -104,7 +108,7 @@ impl<F: FnMut(&StreamItem)> Shown<F> {
 /// For `--json`: every event as the journal has it, and previews.
 pub(crate) fn show_as_json(terminal: &Terminal, item: &StreamItem) {
     match item {
-        StreamItem::Event(event) => terminal.json_event(event),
+        StreamItem::Event(event) => terminal.json_line(event.as_ref()),
         StreamItem::Delta(delta) => terminal.json_line(delta.as_ref()),
     }
 }

@@ -23,6 +23,7 @@ use crate::meter::Meter;
 
 pub(crate) struct GuestCall<T> {
     host: Arc<Host>,
+    plugin: Arc<str>,
     session: Arc<str>,
     meter: Arc<Meter>,
     place: Place<T>,
@@ -40,6 +41,7 @@ enum Place<T> {
 impl<T: Send + 'static> GuestCall<T> {
     pub(crate) fn new(
         host: Arc<Host>,
+        plugin: Arc<str>,
         session: Arc<str>,
         meter: Arc<Meter>,
         start_in_lane: bool,
@@ -53,6 +55,7 @@ impl<T: Send + 'static> GuestCall<T> {
         };
         Self {
             host,
+            plugin,
             session,
             meter,
             place,
@@ -129,7 +132,8 @@ impl<T: Send + 'static> Future for GuestCall<T> {
             ready!(this.deadline.as_mut().poll(context));
             // Dropping the call here is what stops it; the error is the one that the callback would have given.
             this.place = Place::Over;
-            return Poll::Ready(Err(this.meter.wall_exceeded()));
+            let error = this.meter.wall_exceeded();
+            return Poll::Ready(Err(error.told(|message| format!("`{}` was {message}", this.plugin))));
         }
     }
 }

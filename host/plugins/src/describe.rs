@@ -30,7 +30,12 @@ pub(crate) async fn describe(host: &Arc<Host>, plugin: Arc<Plugin>, loaded: Arc<
     let (specs, _guest) = setup
         .run(None, call)
         .await
-        .map_err(|error| error.told(|message| format!("in `describe`: {message}")))?;
+        .map_err(|error| {
+            // Its limits are not the configured ones, so that a hint to raise those would mislead.
+            error
+                .told(|message| format!("in `describe`: {message}"))
+                .with_hint("mend the plugin: `describe` has nothing to do but to hand over constants")
+        })?;
     check(specs)
 }
 

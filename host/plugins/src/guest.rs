@@ -254,7 +254,15 @@ impl CallSetup {
             let result = guest.call(call).await?;
             Ok((result, guest))
         });
-        let result = GuestCall::new(host.clone(), session, meter.clone(), in_lane, future).await;
+        let result = GuestCall::new(
+            host.clone(),
+            plugin.name.clone(),
+            session,
+            meter.clone(),
+            in_lane,
+            future,
+        )
+        .await;
         if meter.has_overstayed() {
             plugin.note_overstay();
         }
@@ -321,16 +329,6 @@ impl GuestState {
     /// The error of a call that the guest did not answer: our own limit, or a trap with what the guest said on standard error.
     fn explain(&self, error: &wasmtime::Error) -> Error {
         let plugin = &self.plugin;
-        let own = error.downcast_ref::<Error>();
-        match (self.limiter.refusal, own) {
-            // A guest that is refused memory and goes on asking runs into its time limit: the memory is what was wrong.
-            (Some(refusal), Some(own)) => {
-                return refused(plugin, refusal).told(|message| format!("{message}, then {}", own.message));
-            }
-            (Some(refusal), None) => return refused(plugin, refusal),
-            (None, Some(own)) => return own.clone().told(|message| format!("`{plugin}` was {message}")),
-            (None, None) => {}
-        }
         let chain = chain(error);
         // Wasmtime keeps the type of this error to itself.
         if chain.contains("fuel allocated for hostcalls") {
@@ -341,10 +339,25 @@ impl GuestState {
             )
             .with_hint("pass less at a time, or write it into a file of the workspace");
         }
+        let own = error.downcast_ref::<Error>();
+        match (self.limiter.refusal, own) {
+            // A guest that is refused memory and goes on asking runs into its time limit: the memory is what was wrong.
+            (Some(refusal), Some(own)) => {
+                return refused(plugin, refusal).told(|message| format!("{message}, then {}", own.message));
+            }
+            (Some(refusal), None) => return refused(plugin, refusal),
+            (None, Some(own)) => return own.clone().told(|message| format!("`{plugin}` was {message}")),
+            (None, None) => {}
+        }
         let said = self.stderr.text();
         let (code, what) = match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => ("stack-overflow", "ran out of stack: endless recursion?".to_owned()),
             Some(Trap::UnreachableCodeReached) if !said.is_empty() => ("plugin-trapped", said.clone()),
+            // Compilers put a stack of their own at the start of memory, so that endless recursion mostly ends here.
+            Some(Trap::MemoryOutOfBounds) if said.is_empty() => (
+                "plugin-trapped",
+                "out of bounds memory access: endless recursion?".to_owned(),
+            ),
             Some(trap) => ("plugin-trapped", trap.to_string()),
             None => ("plugin-trapped", chain.clone()),
         };

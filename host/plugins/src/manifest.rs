@@ -71,7 +71,8 @@ impl Manifest {
                 return Err(unreadable(format!(
                     "{} bytes, the limit is {MAX_MANIFEST_BYTES}",
                     metadata.len()
-                )));
+                ))
+                .with_hint("shorten it: a manifest is a few lines"));
             }
             _ => {}
         }

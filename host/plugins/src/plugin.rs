@@ -37,7 +37,7 @@ pub struct Plugin {
 /// Whether a plugin can be used.
 #[derive(Debug)]
 pub enum Status {
-    Ready(Ready),
+    Ready(Box<Ready>),
     Broken(Error),
 }
 

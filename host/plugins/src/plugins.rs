@@ -232,7 +232,7 @@ async fn prepare(
             content.digest.clone(),
             content.bytes,
             content.manifest.clone(),
-            Status::Ready(Ready::new(facts)),
+            Status::Ready(Box::new(Ready::new(facts))),
         ),
         Err(error) => broken_plugin(candidate, error),
     }
@@ -257,7 +257,7 @@ async fn compile(
         tools: Vec::new(),
     };
     if kind == Kind::Tool {
-        let status = Status::Ready(Ready::new(facts.clone()));
+        let status = Status::Ready(Box::new(Ready::new(facts.clone())));
         let plugin = Plugin::new(
             name,
             Origin::Bundled,

@@ -18,8 +18,13 @@ impl Bench {
     pub(crate) fn run(self, project: &Project) -> Result<()> {
         guests::ensure_target(project)?;
         guests::build_for_tests(project).run(&project.root)?;
-        let samples = format!("{}/{}/release/examples", project.target_folder("guests-tests"), guests::TARGET);
-        let run = Invocation::cargo(&["run", "--quiet", "--release", "--package", "sandbar-bench", "--"]).argument(samples);
+        let samples = format!(
+            "{}/{}/release/examples",
+            project.target_folder("guests-tests"),
+            guests::TARGET
+        );
+        let run =
+            Invocation::cargo(&["run", "--quiet", "--release", "--package", "sandbar-bench", "--"]).argument(samples);
         self.arguments
             .into_iter()
             .fold(run, Invocation::argument)

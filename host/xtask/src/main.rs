@@ -12,6 +12,7 @@ mod docs;
 mod guests;
 mod invocation;
 mod project;
+mod record;
 mod steps;
 mod tidy;
 
@@ -39,6 +40,8 @@ enum Task {
     Tidy,
     /// Write the pages that are generated from the program.
     Docs(docs::Docs),
+    /// Run the demo in a terminal and draw it for the README.
+    Record,
     /// Measure what Sandbar costs; prints tables.
     Bench(bench::Bench),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Test => ci::test(&project),
         Task::Tidy => tidy::tidy(&project),
         Task::Docs(docs) => docs.run(&project),
+        Task::Record => record::record(&project),
         Task::Bench(bench) => bench.run(&project),
     });
     match outcome {

@@ -51,7 +51,7 @@ pub(crate) struct Written {
     pub(crate) expect_files: BTreeMap<String, String>,
 }
 
-/// Tightens the configured limits.
+/// Tightens the limits of the plugin under test.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Limits {

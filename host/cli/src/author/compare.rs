@@ -13,11 +13,11 @@ pub(crate) struct Mismatch {
 }
 
 impl Mismatch {
-    pub(super) fn new(what: &str, expected: impl ToString, found: impl ToString) -> Self {
+    pub(super) fn new(what: &str, expected: impl Into<String>, found: impl Into<String>) -> Self {
         Self {
             what: what.to_owned(),
-            expected: expected.to_string(),
-            found: found.to_string(),
+            expected: expected.into(),
+            found: found.into(),
         }
     }
 

@@ -4,13 +4,12 @@
 //! that the tool will meet.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sandbar::config::agents::AgentConfig;
 use sandbar::config::grants::Grant;
-use sandbar::config::limits::GuestLimits;
 use sandbar::config::models::ModelConfig;
 use sandbar::plugins::{CallStats, Kind, Status};
 use sandbar::protocol::{Error, ErrorKind, EventBody, Limits, Result, RunRequest, RunResult, StreamItem, ToolOutcome};
@@ -19,11 +18,15 @@ use serde_json::{Value, json};
 
 use super::case::{self, Case, Expect};
 use super::compare::Mismatch;
+use super::packed;
 use super::project::Project;
 use crate::failure::file_failed;
 
 const AGENT: &str = "test";
 const REACT: &str = "react";
+/// In the directory of a case.
+const WORKSPACE: &str = "workspace";
+const SCRIPT: &str = "script.toml";
 
 /// How a case went.
 #[derive(Debug)]
@@ -56,11 +59,11 @@ pub(crate) async fn try_case(
 ) -> Result<Trial> {
     let place =
         tempfile::tempdir().map_err(|error| file_failed("create a directory in", &std::env::temp_dir(), error))?;
-    let workspace = place.path().join("workspace");
-    let script = place.path().join("script.toml");
+    let workspace = place.path().join(WORKSPACE);
+    let script = place.path().join(SCRIPT);
     fill(&workspace, &case.written.files)?;
     std::fs::write(&script, script_of(project, case)?).map_err(|error| file_failed("write", &script, error))?;
-    let config = config_of(project, case, config, directory, &workspace, &script)?;
+    let config = config_of(project, case, config, directory, place.path())?;
     let open = OpenOptions {
         journal: Journal::Memory,
         ..open.clone()
@@ -98,7 +101,7 @@ pub(crate) async fn try_case(
 fn fill(workspace: &Path, files: &BTreeMap<String, String>) -> Result<()> {
     std::fs::create_dir_all(workspace).map_err(|error| file_failed("create", workspace, error))?;
     for (name, text) in files {
-        super::packed::write_new(&workspace.join(name), text)?;
+        packed::write_new(&workspace.join(name), text)?;
     }
     Ok(())
 }
@@ -121,15 +124,8 @@ fn script_of(project: &Project, case: &Case) -> Result<String> {
     toml::to_string(&script).map_err(|error| bad_case(case, &format!("`script` can't be written: {error}")))
 }
 
-/// The configured limits and directories for data; everything else is the case's.
-fn config_of(
-    project: &Project,
-    case: &Case,
-    config: &Config,
-    directory: &Path,
-    workspace: &Path,
-    script: &Path,
-) -> Result<Config> {
+/// The configured limits and the directory for data; everything else is the case's.
+fn config_of(project: &Project, case: &Case, config: &Config, directory: &Path, place: &Path) -> Result<Config> {
     let written = &case.written;
     let own = case::json_table(&written.config).map_err(|why| bad_case(case, &format!("`config` has {why}")))?;
     let grant = |config| Grant {
@@ -157,12 +153,11 @@ fn config_of(
         limits: Limits::default(),
     };
     let model = ModelConfig::Scripted {
-        script: script.to_owned(),
+        script: place.join(SCRIPT),
     };
     let mut config = config.clone();
-    config.workspace = Some(workspace.to_owned());
-    config.plugin_directories = vec![directory.to_owned()];
-    config.guest_limits = tightened(config.guest_limits, &written.limits);
+    config.workspace = Some(place.join(WORKSPACE));
+    config.plugin_directories = vec![tightened(project, case, directory, place)?];
     config.grants = grants;
     config.models = [(AGENT.to_owned(), model)].into();
     config.agents = [(AGENT.to_owned(), agent)].into();
@@ -170,13 +165,41 @@ fn config_of(
     Ok(config)
 }
 
-fn tightened(configured: GuestLimits, case: &case::Limits) -> GuestLimits {
-    let mib = case.memory_mib.map_or(u64::MAX, |mib| mib.saturating_mul(1 << 20));
-    GuestLimits {
-        memory_bytes: configured.memory_bytes.min(mib),
-        cpu_ms: configured.cpu_ms.min(case.cpu_ms.unwrap_or(u64::MAX)),
-        wall_ms: configured.wall_ms.min(case.wall_ms.unwrap_or(u64::MAX)),
+/// Where the plugin is: a copy whose manifest asks for less, if the case does. The configured limits hold for every plugin of a run, and
+/// a case means its own alone.
+fn tightened(project: &Project, case: &Case, directory: &Path, place: &Path) -> Result<PathBuf> {
+    let limits = &case.written.limits;
+    let asked = [
+        ("memory_mib", limits.memory_mib),
+        ("cpu_ms", limits.cpu_ms),
+        ("wall_ms", limits.wall_ms),
+    ];
+    let asked: Vec<(&str, u64)> = asked
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect();
+    if asked.is_empty() {
+        return Ok(directory.to_owned());
     }
+    let (component, manifest) = (format!("{}.wasm", project.name), format!("{}.toml", project.name));
+    let (from, copy) = (directory.join(&manifest), place.join("plugins"));
+    let text = std::fs::read_to_string(&from).map_err(|error| file_failed("read", &from, error))?;
+    let bad = |why: &str| Error::new(ErrorKind::Plugin, "bad-manifest", format!("{}: {why}", from.display()));
+    let mut table: toml::Table = toml::from_str(&text).map_err(|error| bad(error.message()))?;
+    let written = table.entry("limits").or_insert_with(|| toml::Table::new().into());
+    let written = written.as_table_mut().ok_or_else(|| bad("`limits` is no table"))?;
+    for (key, value) in asked {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        let least = written
+            .get(key)
+            .and_then(toml::Value::as_integer)
+            .map_or(value, |old| old.min(value));
+        written.insert(key.to_owned(), least.into());
+    }
+    packed::write_new(&copy.join(&manifest), &table.to_string())?;
+    let from = directory.join(&component);
+    std::fs::copy(&from, copy.join(&component)).map_err(|error| file_failed("copy", &from, error))?;
+    Ok(copy)
 }
 
 fn bad_case(case: &Case, why: &str) -> Error {
@@ -327,7 +350,7 @@ fn compare_text(text: &str, case: &Case) -> Vec<Mismatch> {
     if let Some(expected) = &case.text_matches
         && !expected.is_match(text)
     {
-        mismatches.push(Mismatch::new("text_matches", expected, text));
+        mismatches.push(Mismatch::new("text_matches", expected.as_str(), text));
     }
     mismatches
 }

@@ -36,7 +36,12 @@ fn page(words: &[String]) -> Result<String> {
     clap_mangen::Man::new(command.clone().display_name(name))
         .render(&mut page)
         .map_err(|error| {
-            Error::new(ErrorKind::Internal, "no-page", format!("the page can't be written: {error}")).with_source(error)
+            Error::new(
+                ErrorKind::Internal,
+                "no-page",
+                format!("the page can't be written: {error}"),
+            )
+            .with_source(error)
         })?;
     Ok(String::from_utf8_lossy(&page).into_owned())
 }

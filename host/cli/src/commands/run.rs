@@ -106,7 +106,7 @@ fn message(words: &[String]) -> Result<String> {
     };
     if message.trim().is_empty() {
         return Err(Error::new(ErrorKind::InvalidInput, "no-message", "there is no message")
-            .with_hint("write one, as in `sandbar run \"What is in the workspace?\"`, or `-` to type it"));
+            .with_hint("write one, as in `sandbar run \"What is in the workspace?\"`, or talk with `sandbar chat`"));
     }
     Ok(message)
 }

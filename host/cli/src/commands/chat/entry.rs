@@ -18,7 +18,11 @@ pub(super) const COMMANDS: [(Command, &str, &str); 8] = [
     (Command::Help, "/help", "what can be typed here"),
     (Command::Tools, "/tools", "the agent's tools, and what they may do"),
     (Command::Model, "/model", "which model answers, and where it is"),
-    (Command::Session, "/session", "this session, and how to go on with it later"),
+    (
+        Command::Session,
+        "/session",
+        "this session, and how to go on with it later",
+    ),
     (Command::Cost, "/cost", "tokens and cost of this session"),
     (
         Command::UndoLastWrite,
@@ -57,7 +61,9 @@ pub(super) fn parse(text: &str) -> Entry {
 /// The commands that begin so.
 pub(super) fn completions(start: &str) -> Vec<&'static str> {
     let names = COMMANDS.iter().map(|(_, name, _)| *name);
-    names.filter(|name| start.starts_with('/') && name.starts_with(start)).collect()
+    names
+        .filter(|name| start.starts_with('/') && name.starts_with(start))
+        .collect()
 }
 
 /// A line that ends so goes on in the next one.
@@ -92,7 +98,10 @@ mod tests {
         check("/help", Entry::Command(Command::Help));
         check("/quit  ", Entry::Command(Command::Quit));
         check("/undo-last-write", Entry::Command(Command::UndoLastWrite));
-        check("/undo-last-writ", Entry::Unknown("/undo-last-writ".to_owned(), Some("/undo-last-write")));
+        check(
+            "/undo-last-writ",
+            Entry::Unknown("/undo-last-writ".to_owned(), Some("/undo-last-write")),
+        );
         check("/xyz", Entry::Unknown("/xyz".to_owned(), None));
         check("/etc/passwd is what?", message("/etc/passwd is what?"));
         check("/help me with this", message("/help me with this"));

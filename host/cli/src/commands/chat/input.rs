@@ -87,7 +87,9 @@ impl Input {
             Self::Editor(editor) => editor.read().await,
             Self::Lines => tokio::task::spawn_blocking(|| from_lines(&mut io::stdin().lock()))
                 .await
-                .map_err(|error| Error::new(ErrorKind::Internal, "no-input", "the input was lost").with_source(error))?,
+                .map_err(|error| {
+                    Error::new(ErrorKind::Internal, "no-input", "the input was lost").with_source(error)
+                })?,
         }
     }
 }
@@ -146,8 +148,12 @@ fn from_lines(lines: &mut impl io::BufRead) -> Result<Read> {
 }
 
 fn no_editor(error: &ReadlineError) -> Error {
-    Error::new(ErrorKind::Internal, "no-editor", format!("the terminal can't be read: {error}"))
-        .with_hint("messages can come through standard input, too: `sandbar chat < messages.txt`")
+    Error::new(
+        ErrorKind::Internal,
+        "no-editor",
+        format!("the terminal can't be read: {error}"),
+    )
+    .with_hint("messages can come through standard input, too: `sandbar chat < messages.txt`")
 }
 
 impl Helper for Slash {}
@@ -182,7 +188,8 @@ mod tests {
 
     #[test]
     fn each_line_is_a_message() {
-        let check = |mut input: &str, expected: &[&str]| {
+        let check = |input: &str, expected: &[&str]| {
+            let mut input = input.as_bytes();
             let mut texts = Vec::new();
             while let Read::Text(text) = from_lines(&mut input).unwrap() {
                 texts.push(text);
@@ -194,7 +201,7 @@ mod tests {
         check("one\r\n\ntwo\n", &["one", "", "two"]);
         check("one\\\ntwo\nthree\n", &["one\ntwo", "three"]);
         check("one\\\n", &["one"]);
-        check("one\\", &["one\\"]);
+        check("one\\", &["one"]);
         let error = from_lines(&mut b"\xff\n".as_slice()).unwrap_err();
         assert_eq!(error.code, "bad-message");
     }

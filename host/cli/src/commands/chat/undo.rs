@@ -221,8 +221,16 @@ mod tests {
             Some(b"two\n"),
             Some("--- a.txt\n+++ a.txt\n@@ -1 +1 @@\n-two\n+one\n"),
         );
-        check(None, Some(b"new\n"), Some("--- a.txt\n+++ /dev/null\n@@ -1 +0,0 @@\n-new\n"));
-        check(Some(b"old\n"), None, Some("--- /dev/null\n+++ a.txt\n@@ -0,0 +1 @@\n+old\n"));
+        check(
+            None,
+            Some(b"new\n"),
+            Some("--- a.txt\n+++ /dev/null\n@@ -1 +0,0 @@\n-new\n"),
+        );
+        check(
+            Some(b"old\n"),
+            None,
+            Some("--- /dev/null\n+++ a.txt\n@@ -0,0 +1 @@\n+old\n"),
+        );
         check(Some(b"\0\xff"), Some(b"text"), Some("no text: now 4 B, then 2 B\n"));
         check(Some(b"same"), Some(b"same"), None);
         check(None, None, None);
@@ -252,12 +260,22 @@ mod tests {
         fs::write(&outside, "secret").unwrap();
         fs::create_dir_all(root.join("folder")).unwrap();
         std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
-        fs::File::create(root.join("large")).unwrap().set_len(MAX_BYTES + 1).unwrap();
-        for (path, expected) in [("folder", "it is no file"), ("large", "it has more than 8.3 MB"), ("link", "")] {
+        fs::File::create(root.join("large"))
+            .unwrap()
+            .set_len(MAX_BYTES + 1)
+            .unwrap();
+        for (path, expected) in [
+            ("folder", "it is no file"),
+            ("large", "it has more than 8.3 MB"),
+            ("link", ""),
+        ] {
             let mut undo = Undo::default();
             undo.keep(&root, Path::new(path), path);
             let (_, difference) = undo.pop().unwrap();
-            assert!(difference.as_ref().unwrap_err().contains(expected), "{path}: {difference:?}");
+            assert!(
+                difference.as_ref().unwrap_err().contains(expected),
+                "{path}: {difference:?}"
+            );
         }
     }
 

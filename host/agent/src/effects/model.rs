@@ -1,0 +1,137 @@
+//! The model's side of an effect: what it is sent, how its stream is read, what is kept of its answer.
+
+use std::collections::HashSet;
+
+use futures::StreamExt;
+use sandbar_protocol::{Delta, Error, ErrorKind, EventBody, ModelAction, ModelPart, ModelReply, ModelRequest, Result};
+
+use super::{Effect, Effects, Outcome, lock};
+
+/// The longest answer of a model, in bytes of text and arguments: an endless stream must end.
+const MAX_REPLY_BYTES: usize = 4 << 20;
+
+impl Effects {
+    pub(super) async fn intent_to_ask(&self, id: &str, ordinal: u32, action: &ModelAction) -> Result<()> {
+        self.note_open(id, Effect::Model(action.clone()));
+        // A model may be asked again after a crash: nothing waits for this commit.
+        self.record(EventBody::ModelStarted {
+            effect: id.to_owned(),
+            ordinal,
+            model: self.model.name().to_owned(),
+            thread: action.thread.clone(),
+            appended: action.append.clone(),
+        })
+        .await
+    }
+
+    pub(super) async fn ask(&self, id: &str, action: &ModelAction) -> Result<ModelReply> {
+        let request = self.request(action).await;
+        let mut stream = self.model.call(request);
+        lock(&self.partial).clear();
+        let mut bytes = 0;
+        while let Some(part) = stream.next().await {
+            match part? {
+                ModelPart::Finished(reply) => return Ok(*reply),
+                ModelPart::Text(text) => {
+                    bytes += text.len();
+                    lock(&self.partial).push_str(&text);
+                    self.writer.preview(Delta::Model {
+                        effect: id.to_owned(),
+                        text,
+                    });
+                }
+                ModelPart::CallStarted { .. } => bytes += 1,
+                ModelPart::CallArguments { text, .. } => bytes += text.len(),
+            }
+            if bytes > MAX_REPLY_BYTES {
+                return Err(Error::new(
+                    ErrorKind::Model,
+                    "reply-too-large",
+                    format!(
+                        "the model `{}` wrote more than {} MiB",
+                        self.model.name(),
+                        MAX_REPLY_BYTES >> 20
+                    ),
+                ));
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Model,
+            "model-cut-off",
+            format!("the answer of the model `{}` ended in the middle", self.model.name()),
+        )
+        .retryable())
+    }
+
+    pub(super) async fn request(&self, action: &ModelAction) -> ModelRequest {
+        let parts = [Some(self.instructions.as_str()), action.instructions.as_deref()];
+        let parts: Vec<&str> = parts.into_iter().flatten().filter(|text| !text.is_empty()).collect();
+        let offered = |name: &str| {
+            action
+                .tools
+                .as_ref()
+                .is_none_or(|names| names.iter().any(|other| other == name))
+        };
+        ModelRequest {
+            instructions: parts.join("\n\n"),
+            thread: action.thread.clone(),
+            messages: self.conversation.lock().await.messages(&action.thread),
+            tools: self
+                .tools
+                .iter()
+                .map(|tool| tool.spec())
+                .filter(|spec| offered(&spec.name))
+                .cloned()
+                .collect(),
+            schema: action.schema.clone(),
+        }
+    }
+
+    pub(super) async fn outcome_of_model(
+        &self,
+        id: String,
+        thread: &str,
+        executed: Result<ModelReply>,
+        ms: u64,
+    ) -> Result<Outcome> {
+        let mut reply = match executed {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.record(EventBody::ModelDiscarded {
+                    effect: id.clone(),
+                    error: error.clone(),
+                    ms,
+                })
+                .await?;
+                self.close(&id);
+                return Ok(Outcome::ModelFailed(error));
+            }
+        };
+        self.spending.add_model_call(reply.usage);
+        self.name_calls(&mut reply).await;
+        let finished = EventBody::ModelFinished {
+            effect: id.clone(),
+            thread: thread.to_owned(),
+            reply: reply.clone(),
+            ms,
+        };
+        self.record(finished).await?;
+        self.close(&id);
+        lock(&self.partial).clear();
+        self.keep_text(&id, reply.message.text.as_str().into());
+        for call in &reply.message.calls {
+            self.keep_text(&format!("{}/input", call.id), call.arguments.as_str().into());
+        }
+        Ok(Outcome::Replied { id, reply })
+    }
+
+    /// Gives calls ids that the session hasn't seen.
+    pub(super) async fn name_calls(&self, reply: &mut ModelReply) {
+        let conversation = self.conversation.lock().await;
+        let mut taken = HashSet::new();
+        for call in &mut reply.message.calls {
+            call.id = conversation.unique_call_id(&call.id, &taken);
+            taken.insert(call.id.clone());
+        }
+    }
+}
