@@ -22,19 +22,39 @@ fn errors<'a>(runtime: &'a Runtime, name: &str) -> Vec<&'a Error> {
 /// What is said of a broken plugin: its code, and words of its message and of its hint.
 fn check(runtime: &Runtime, name: &str, code: &str, said: &str, hint: &str) {
     let errors = errors(runtime, name);
-    let [error] = errors.as_slice() else { panic!("`{name}` has {} errors: {errors:?}", errors.len()) };
+    let [error] = errors.as_slice() else {
+        panic!("`{name}` has {} errors: {errors:?}", errors.len())
+    };
     assert_eq!(error.code, code, "{name}: {error:?}");
     assert!(error.message.contains(said), "{name}: {error:?}");
     let given = error.hint.as_deref().unwrap_or_default();
     assert!(given.contains(hint) && !given.is_empty(), "{name}: {error:?}");
-    assert!(error.text().lines().count() == 2 && !error.text().contains('\u{1b}'), "{name}: {error:?}");
+    assert!(
+        error.text().lines().count() == 2 && !error.text().contains('\u{1b}'),
+        "{name}: {error:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_broken_component_is_told_and_left_out() {
-    let describing = ["trap_in_describe", "loop_in_describe", "loop_in_start", "flood_in_describe"];
-    let answering = ["bad_schema", "duplicate_tools", "bad_tool_name", "core_module", "other_world", "missing_import"];
-    let world = World::new().guest("echo").tools(&["echo"]).script(asks_once("echo__echo", r#"{"text":"here"}"#));
+    let describing = [
+        "trap_in_describe",
+        "loop_in_describe",
+        "loop_in_start",
+        "flood_in_describe",
+    ];
+    let answering = [
+        "bad_schema",
+        "duplicate_tools",
+        "bad_tool_name",
+        "core_module",
+        "other_world",
+        "missing_import",
+    ];
+    let world = World::new()
+        .guest("echo")
+        .tools(&["echo"])
+        .script(asks_once("echo__echo", r#"{"text":"here"}"#));
     let world = describing.into_iter().chain(answering).fold(world, World::guest);
     let mut torn = built::guest("echo");
     torn.truncate(torn.len() / 2);
@@ -43,7 +63,10 @@ async fn every_broken_component_is_told_and_left_out() {
         .plugin("script", b"#!/bin/sh\necho hello\n")
         .plugin("torn", &torn)
         .plugin("has space", &built::guest("echo"))
-        .plugin("a_name_that_is_far_too_long_for_the_tools_of_a_model", &built::guest("echo"));
+        .plugin(
+            "a_name_that_is_far_too_long_for_the_tools_of_a_model",
+            &built::guest("echo"),
+        );
     std::fs::create_dir(world.path("plugins/folder.wasm")).unwrap();
     std::os::unix::fs::symlink("nowhere", world.path("plugins/dangling.wasm")).unwrap();
     let large = std::fs::File::create(world.path("plugins/large.wasm")).unwrap();
@@ -51,27 +74,121 @@ async fn every_broken_component_is_told_and_left_out() {
     large.set_len(65 << 20).unwrap();
     let runtime = world.open().await;
 
-    check(&runtime, "empty", "not-wasm", "it is empty, not with 00 61 73 6d", "copy the component again");
-    check(&runtime, "script", "not-wasm", "starts with 23 21 2f 62", "take it out of the directory");
-    check(&runtime, "torn", "invalid-component", "it is damaged", "copy or build it again");
-    check(&runtime, "core_module", "core-module", "a core module, not a component", "wasm-tools component new");
-    check(&runtime, "other_world", "other-world", "exports `acme:calc/adder@1.0.0`, not `sandbar:plugin/tool`", "`tool-plugin`");
-    check(&runtime, "missing_import", "missing-import", "`acme:nothing/here@1.0.0`", "`wit/`");
+    check(
+        &runtime,
+        "empty",
+        "not-wasm",
+        "it is empty, not with 00 61 73 6d",
+        "copy the component again",
+    );
+    check(
+        &runtime,
+        "script",
+        "not-wasm",
+        "starts with 23 21 2f 62",
+        "take it out of the directory",
+    );
+    check(
+        &runtime,
+        "torn",
+        "invalid-component",
+        "it is damaged",
+        "copy or build it again",
+    );
+    check(
+        &runtime,
+        "core_module",
+        "core-module",
+        "a core module, not a component",
+        "wasm-tools component new",
+    );
+    check(
+        &runtime,
+        "other_world",
+        "other-world",
+        "exports `acme:calc/adder@1.0.0`, not `sandbar:plugin/tool`",
+        "`tool-plugin`",
+    );
+    check(
+        &runtime,
+        "missing_import",
+        "missing-import",
+        "`acme:nothing/here@1.0.0`",
+        "`wit/`",
+    );
     let mend = "mend the plugin: `describe` has nothing to do";
     let trapped = "in `describe`: `trap_in_describe` crashed: thread '<unnamed>' (1) panicked";
     check(&runtime, "trap_in_describe", "plugin-trapped", trapped, mend);
-    let limit = "`loop_in_describe` was stopped after 500 ms of processor time";
-    check(&runtime, "loop_in_describe", "cpu-limit", limit, mend);
-    check(&runtime, "loop_in_start", "cpu-limit", "in `describe`: `loop_in_start` was stopped after 500 ms", mend);
-    check(&runtime, "flood_in_describe", "transfer-limit", "passed more than 8 MiB", mend);
-    check(&runtime, "bad_schema", "bad-describe", "the input schema of `not_json`: not JSON", "");
-    check(&runtime, "duplicate_tools", "bad-describe", "it describes the tool `same` twice", "");
-    check(&runtime, "bad_tool_name", "bad-describe", "the tool name `` is not 1 to 40 of A-Z a-z 0-9 _ -", "");
-    check(&runtime, "has space", "bad-name", "has space", "");
-    check(&runtime, "a_name_that_is_far_too_long_for_the_tools_of_a_model", "bad-name", "40", "");
-    check(&runtime, "folder", "not-a-file", "folder.wasm` is not a file", "put the component itself there");
+    for name in ["loop_in_describe", "loop_in_start"] {
+        // On a busy machine the time on the clock is over before that on a processor.
+        let code = &errors(&runtime, name)[0].code;
+        assert!(["cpu-limit", "wall-limit"].contains(&code.as_str()), "{code}");
+        check(
+            &runtime,
+            name,
+            code,
+            &format!("in `describe`: `{name}` was stopped after "),
+            mend,
+        );
+    }
+    check(
+        &runtime,
+        "flood_in_describe",
+        "transfer-limit",
+        "passed more than 8 MiB",
+        mend,
+    );
+    check(
+        &runtime,
+        "bad_schema",
+        "bad-describe",
+        "the input schema of `not_json`: not JSON",
+        "",
+    );
+    check(
+        &runtime,
+        "duplicate_tools",
+        "bad-describe",
+        "it describes the tool `same` twice",
+        "",
+    );
+    check(
+        &runtime,
+        "bad_tool_name",
+        "bad-describe",
+        "the tool name `` is not 1 to 40 of A-Z a-z 0-9 _ -",
+        "",
+    );
+    check(
+        &runtime,
+        "has space",
+        "bad-name",
+        "its file name can't be a plugin's name",
+        "rename it: 1 to 40 of",
+    );
+    let long = "a_name_that_is_far_too_long_for_the_tools_of_a_model";
+    check(
+        &runtime,
+        long,
+        "bad-name",
+        "its file name can't be a plugin's name",
+        "rename it: 1 to 40 of",
+    );
+    check(
+        &runtime,
+        "folder",
+        "not-a-file",
+        "folder.wasm` is not a file",
+        "put the component itself there",
+    );
     check(&runtime, "dangling", "unreadable", "dangling.wasm", "");
-    check(&runtime, "large", "too-large", "it has 65 MiB, the limit is 64 MiB", "strip debug information");
+    check(
+        &runtime,
+        "large",
+        "too-large",
+        "it has 65 MiB, the limit is 64 MiB",
+        "strip debug information",
+    );
 
     let ran = ask(&runtime, "go").await;
     assert_eq!(ran.said("echo__echo"), "here");
@@ -82,16 +199,29 @@ async fn every_broken_component_is_told_and_left_out() {
 async fn schemas_that_can_not_be_used() {
     let text = built::written("table_bomb");
     let schema = r#"{\22type\22:\22object\22}"#;
-    assert!(text.contains(schema) && text.contains(r#""\11\00\00\00")"#), "the guest has changed");
+    assert!(
+        text.contains(schema) && text.contains(r#""\11\00\00\00")"#),
+        "the guest has changed"
+    );
     let with = |replacement: &str| {
         let escaped = replacement.replace('"', "\\22");
-        let length: String = (replacement.len() as u32).to_le_bytes().iter().map(|byte| format!("\\{byte:02x}")).collect();
-        let text = text.replace(schema, &escaped).replace(r#""\11\00\00\00")"#, &format!("\"{length}\")"));
+        let length: String = (replacement.len() as u32)
+            .to_le_bytes()
+            .iter()
+            .map(|byte| format!("\\{byte:02x}"))
+            .collect();
+        let text = text
+            .replace(schema, &escaped)
+            .replace(r#""\11\00\00\00")"#, &format!("\"{length}\")"));
         wat::parse_str(text).unwrap()
     };
     let deep = format!("{}{{}}{}", r#"{"properties":{"a":"#.repeat(40), "}}".repeat(40));
     let cases = [
-        ("remote", r#"{"$ref":"https://example.com/s.json"}"#, "another document, `https://example.com/s.json`"),
+        (
+            "remote",
+            r#"{"$ref":"https://example.com/s.json"}"#,
+            "another document, `https://example.com/s.json`",
+        ),
         ("look", r#"{"pattern":"(?=a)b"}"#, "regex"),
         ("list", r#"{"type":"array"}"#, "is not of type `object`"),
         ("number", "17", "not a JSON object"),
@@ -111,10 +241,30 @@ async fn schemas_that_can_not_be_used() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn manifests_that_can_not_be_used() {
     let cases = [
-        ("key", "lifetme = \"call\"", "key.toml:1: unknown field `lifetme`", "a manifest has `kind`"),
-        ("word", "lifetime = \"ever\"", "unknown variant `ever`, expected `call` or `session`", "a manifest has"),
-        ("kind", "kind = \"pattern\"", "its manifest says `pattern`, its exports say `tool`", "write `kind = \"tool\"`"),
-        ("request", "[requests]\nfiles = \"all\"", "request.toml:2: unknown variant `all`", "a manifest has"),
+        (
+            "key",
+            "lifetme = \"call\"",
+            "key.toml:1: unknown field `lifetme`",
+            "a manifest has `kind`",
+        ),
+        (
+            "word",
+            "lifetime = \"ever\"",
+            "unknown variant `ever`, expected `call` or `session`",
+            "a manifest has",
+        ),
+        (
+            "kind",
+            "kind = \"pattern\"",
+            "its manifest says `pattern`, its exports say `tool`",
+            "write `kind = \"tool\"`",
+        ),
+        (
+            "request",
+            "[requests]\nfiles = \"all\"",
+            "request.toml:2: unknown variant `all`",
+            "a manifest has",
+        ),
         ("toml", "[limits", "toml.toml:1: ", "a manifest has"),
     ];
     let mut world = World::new().guest("echo").tools(&["echo"]);
@@ -126,7 +276,13 @@ async fn manifests_that_can_not_be_used() {
     for (name, _, said, hint) in cases {
         check(&runtime, name, "bad-manifest", said, hint);
     }
-    check(&runtime, "long", "bad-manifest", "70016 bytes, the limit is 65536", "shorten it");
+    check(
+        &runtime,
+        "long",
+        "bad-manifest",
+        "70016 bytes, the limit is 65536",
+        "shorten it",
+    );
     assert!(errors(&runtime, "echo").is_empty());
 }
 
@@ -134,15 +290,34 @@ async fn manifests_that_can_not_be_used() {
 async fn the_first_of_two_files_has_the_name() {
     let world = World::new().guest("echo").file("more/echo.wasm", built::guest("echo"));
     let world = world.file("more/files.wasm", built::guest("loop"));
-    let text = world.config_text().replace("directories = [\"plugins\"]", "directories = [\"plugins\", \"more\"]");
+    let text = world
+        .config_text()
+        .replace("directories = [\"plugins\"]", "directories = [\"plugins\", \"more\"]");
     let config = sandbar::Config::from_toml(&text, &world.path("")).unwrap();
     let runtime = Runtime::open_with(config, world.options()).await.unwrap();
     let first = world.path("plugins/echo.wasm").display().to_string();
-    check(&runtime, "echo", "name-taken", &format!("its name is taken by `{first}`"), "rename one of the files");
-    assert!(runtime.plugins().get("echo").is_some_and(|plugin| matches!(plugin.status, Status::Ready(_))));
+    check(
+        &runtime,
+        "echo",
+        "name-taken",
+        &format!("its name is taken by `{first}`"),
+        "rename one of the files",
+    );
+    assert!(
+        runtime
+            .plugins()
+            .get("echo")
+            .is_some_and(|plugin| matches!(plugin.status, Status::Ready(_)))
+    );
     // A bundled plugin has no right of way: it comes last, as if it were in the last directory.
     let second = world.path("more/files.wasm").display().to_string();
-    check(&runtime, "files", "name-taken", &format!("its name is taken by `{second}`"), "rename one of the files");
+    check(
+        &runtime,
+        "files",
+        "name-taken",
+        &format!("its name is taken by `{second}`"),
+        "rename one of the files",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

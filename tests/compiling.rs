@@ -14,7 +14,12 @@ use crate::support::{built, quiet};
 
 /// An agent that does what the message says, with a cache of its own.
 fn world() -> World {
-    World::new().own_cache().guest("pattern_probe").guest("echo").pattern("pattern_probe").tools(&["echo"])
+    World::new()
+        .own_cache()
+        .guest("pattern_probe")
+        .guest("echo")
+        .pattern("pattern_probe")
+        .tools(&["echo"])
 }
 
 fn broken<'a>(runtime: &'a Runtime, name: &str) -> &'a Error {
@@ -33,7 +38,9 @@ async fn assert_works(runtime: &Runtime) {
 fn cached(world: &World, extension: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(world.path("data/cache/components")).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.extension().is_some_and(|it| it == extension)).collect()
+    paths
+        .filter(|path| path.extension().is_some_and(|it| it == extension))
+        .collect()
 }
 
 /// Tells how many components were compiled when a runtime was opened.
@@ -60,7 +67,10 @@ async fn the_cache_is_used_and_heals() {
     drop(runtime);
     assert_eq!(compiled(&world).await.1, 0, "the second start compiles nothing");
 
-    for path in cached(&world, "json").iter().filter(|path| !path.ends_with("digests.json")) {
+    for path in cached(&world, "json")
+        .iter()
+        .filter(|path| !path.ends_with("digests.json"))
+    {
         std::fs::write(path, "{\"kind\": \"tool\"").unwrap();
     }
     let (runtime, again) = compiled(&world).await;
@@ -82,13 +92,22 @@ async fn the_cache_is_used_and_heals() {
     assert_eq!(none, 0);
     let ended = ask(&runtime, "tools echo__echo {\"text\":\"x\"}").await;
     let error = ended.result.error.unwrap();
-    assert_eq!((ended.result.stop_reason, error.code.as_str()), (StopReason::PatternFailed, "damaged-cache"), "{error}");
-    assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("start again")), "{error:?}");
+    assert_eq!(
+        (ended.result.stop_reason, error.code.as_str()),
+        (StopReason::PatternFailed, "damaged-cache"),
+        "{error}"
+    );
+    assert!(
+        error.hint.as_ref().is_some_and(|hint| hint.contains("start again")),
+        "{error:?}"
+    );
     drop(runtime);
     // The pattern has healed, and the tool is found out in its turn.
     let (runtime, healed) = compiled(&world).await;
     assert_eq!(healed, 1);
-    let said = ask(&runtime, "tools echo__echo {\"text\":\"x\"}").await.said("echo__echo");
+    let said = ask(&runtime, "tools echo__echo {\"text\":\"x\"}")
+        .await
+        .said("echo__echo");
     assert!(said.starts_with("damaged-cache: its compiled code in `"), "{said}");
     drop(runtime);
     assert_works(&compiled(&world).await.0).await;
@@ -98,7 +117,10 @@ async fn the_cache_is_used_and_heals() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_is_none() {
     let cases = [
-        ("/bin/echo", "said \"__sandbar-compile-worker\" instead of \"sandbar-compile-worker"),
+        (
+            "/bin/echo",
+            "said \"__sandbar-compile-worker\" instead of \"sandbar-compile-worker",
+        ),
         ("/bin/true", "said \"\" instead of"),
         ("/nowhere/sandbar", "`/nowhere/sandbar` can't be started: "),
     ];
@@ -109,8 +131,17 @@ async fn a_worker_that_is_none() {
         let runtime = Runtime::open_with(world.config().unwrap(), options).await.unwrap();
         let error = broken(&runtime, "echo");
         assert_eq!(error.code, "no-compile-worker", "{error:?}");
-        assert!(error.message.starts_with("plugins can't be compiled: ") && error.message.contains(said), "{error:?}");
-        assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("`sandbar::worker_entry()`")), "{error:?}");
+        assert!(
+            error.message.starts_with("plugins can't be compiled: ") && error.message.contains(said),
+            "{error:?}"
+        );
+        assert!(
+            error
+                .hint
+                .as_ref()
+                .is_some_and(|hint| hint.contains("`sandbar::worker_entry()`")),
+            "{error:?}"
+        );
         drop(runtime);
         assert_works(&world.open().await).await;
     }
@@ -127,11 +158,16 @@ async fn compile_bombs_that_can_be_seen() {
     let module = |function: &str| format!("(component (core module {function}))");
     let cases = [
         ("many", module(&many), "it has more than 100000 functions"),
-        ("locals", module(&locals), "has 10001 local variables, the limit is 10000"),
+        (
+            "locals",
+            module(&locals),
+            "has 10001 local variables, the limit is 10000",
+        ),
         ("long", module(&long), "bytes, the limit is 2097152"),
         ("nested", format!("(component {nested})"), "nested more than 16 deep"),
     ];
-    let plugin = |world: World, (name, text, _): &(&str, String, &str)| world.plugin(name, &wat::parse_str(text).unwrap());
+    let plugin =
+        |world: World, (name, text, _): &(&str, String, &str)| world.plugin(name, &wat::parse_str(text).unwrap());
     let world = cases.iter().fold(world(), plugin);
     let memory = Memory::now();
     let runtime = world.open().await;
@@ -139,7 +175,10 @@ async fn compile_bombs_that_can_be_seen() {
     for (name, _, said) in &cases {
         let error = broken(&runtime, name);
         assert_eq!(error.code, "compile-refused", "{error:?}");
-        assert!(error.message.starts_with("it would take too long to compile: ") && error.message.contains(said), "{error:?}");
+        assert!(
+            error.message.starts_with("it would take too long to compile: ") && error.message.contains(said),
+            "{error:?}"
+        );
         assert!(error.hint.is_some(), "{error:?}");
     }
     assert_works(&runtime).await;
@@ -193,7 +232,8 @@ fn slow_to_compile() -> Vec<u8> {
     let mut body = String::from("(func $slow (param i64) (result i64) (local.get 0)\n");
     let mut bytes = 0;
     // Nothing of it can be left out, and every block is one more for the compiler to order.
-    let unit = "(local.get 0) (i64.mul) (local.tee 0) (block (br_if 0 (i64.eqz (local.get 0)))) (local.get 0) (i64.add)\n";
+    let unit =
+        "(local.get 0) (i64.mul) (local.tee 0) (block (br_if 0 (i64.eqz (local.get 0)))) (local.get 0) (i64.add)\n";
     while bytes < 1_900_000 {
         body.push_str(unit);
         bytes += 15;

@@ -269,13 +269,13 @@ async fn patterns_that_fail() {
             "[agents.{pattern}]\nmodel = \"script\"\npattern = \"{pattern}\""
         );
     }
-    let world = world.with("default_agent_is = 1").with(&agents);
-    let runtime = open_with_default(world).await;
+    let world = world.agents(&agents);
+    let runtime = world.open().await;
     for (number, (pattern, message, code, said)) in cases.into_iter().enumerate() {
         let session = format!("case-{number}");
         let mut request = crate::support::world::request_in(&session, message);
         request.agent = Some(pattern.to_owned());
-        let ran = Ran::collect(runtime.1.run(request.clone()).await.unwrap()).await;
+        let ran = Ran::collect(runtime.run(request.clone()).await.unwrap()).await;
         let error = ran
             .result
             .error
@@ -289,18 +289,9 @@ async fn patterns_that_fail() {
         assert!(error.message.contains(said), "{pattern} {message}: {error}");
         assert!(error.message.contains(pattern) || code == "bad-decision", "{error}");
         request.agent = Some("main".to_owned());
-        let next = Ran::collect(runtime.1.run(request).await.unwrap()).await;
+        let next = Ran::collect(runtime.run(request).await.unwrap()).await;
         assert_eq!(next.result.text, "still here", "{pattern} {message}");
     }
-}
-
-/// `main` stays the default beside other agents.
-async fn open_with_default(world: World) -> (World, sandbar::Runtime) {
-    let text = world.config_text().replace("default_agent_is = 1", "");
-    let text = format!("default_agent = \"main\"\n{text}");
-    let config = sandbar::Config::from_toml(&text, &world.path("")).unwrap();
-    let runtime = sandbar::Runtime::open_with(config, world.options()).await.unwrap();
-    (world, runtime)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -346,9 +337,16 @@ async fn ten_thousand_calls_in_one_reply_are_no_more_than_the_limit() {
     assert_eq!(ran.calls().len(), 3);
     let error = ran.result.error.unwrap();
     assert_eq!(
-        error.text(),
-        "the run's 3 tool calls are used up, 9997 more were asked for\nhint: raise `tool_calls` in the agent's limits"
+        (ran.result.stop_reason, error.code.as_str()),
+        (StopReason::MaxToolCalls, "max-tool-calls")
     );
+    assert!(
+        error
+            .message
+            .contains("limit of 3 tool calls, 9997 more were asked for"),
+        "{error}"
+    );
+    assert!(error.hint.is_some_and(|hint| hint.contains("limits.tool_calls")));
 }
 
 /// Reads a run until something happens.

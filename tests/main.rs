@@ -28,6 +28,8 @@ mod config;
 mod cli;
 // Chats with their messages on standard input, and who decides about changes.
 mod chat;
+// Several processes on one data directory, and a killed one.
+mod processes;
 // The contract from Python and JavaScript.
 mod portable;
 // The examples do what their texts say.

@@ -34,7 +34,7 @@ async fn play(case: &Path) -> String {
         std::fs::read_to_string(case.join(name)).unwrap_or_else(|error| panic!("{case:?} {name}: {error}"))
     };
     let mut world = World::new().script(read("replies.toml"));
-    copy(&case.join("work"), &world.path("work"));
+    crate::support::copy(&case.join("work"), &world.path("work"));
     let config = sandbar::Config::from_toml(&read("sandbar.toml"), world.path("").as_path()).unwrap();
     for agent in config.agents.values() {
         for plugin in agent.plugins.iter().chain([&agent.pattern]) {
@@ -85,16 +85,4 @@ fn ordered(ran: &Ran) -> Vec<String> {
         }
     }
     events.into_iter().map(|(_, line)| line).collect()
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).into_iter().flatten().flatten() {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir_all(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

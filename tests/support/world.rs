@@ -18,6 +18,8 @@ pub(crate) struct World {
     agent: String,
     more: String,
     workspace: &'static str,
+    /// Set where there are several.
+    default_agent: &'static str,
     pub(crate) max_journal_bytes: Option<u64>,
     /// All ids of a world come from it, also those of a second runtime.
     entropy: Arc<AtomicU64>,
@@ -43,6 +45,7 @@ impl World {
             agent: String::new(),
             more: String::new(),
             workspace: "workspace = \"work\"",
+            default_agent: "",
             max_journal_bytes: None,
             entropy: Arc::default(),
             _share: quiet::share(),
@@ -118,6 +121,12 @@ impl World {
         self.agent(&format!("pattern = {plugin:?}"))
     }
 
+    /// Tables of further agents; `main` stays the default.
+    pub(crate) fn agents(mut self, tables: &str) -> Self {
+        self.default_agent = "default_agent = \"main\"";
+        self.with(tables)
+    }
+
     /// Further tables of the configuration.
     pub(crate) fn with(mut self, tables: &str) -> Self {
         self.more.push_str(tables);
@@ -136,9 +145,9 @@ impl World {
 
     pub(crate) fn config_text(&self) -> String {
         format!(
-            "data_dir = \"data\"\n{}\n[plugins]\ndirectories = [\"plugins\"]\n[limits]\n{}\
+            "data_dir = \"data\"\n{}\n{}\n[plugins]\ndirectories = [\"plugins\"]\n[limits]\n{}\
              [models.script]\nprovider = \"scripted\"\nscript = \"replies.toml\"\n[agents.main]\nmodel = \"script\"\n{}\n{}",
-            self.workspace, self.limits, self.agent, self.more
+            self.default_agent, self.workspace, self.limits, self.agent, self.more
         )
     }
 

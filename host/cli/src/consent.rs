@@ -171,3 +171,72 @@ async fn ask(person: &Person, request: &ApprovalRequest, interrupts: &mut Interr
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use clap::Parser as _;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn request(call: usize) -> ApprovalRequest {
+        ApprovalRequest {
+            call_id: call.to_string(),
+            tool: "t__change".to_owned(),
+            arguments: Arc::new(json!({})),
+            destructive: false,
+            preview: None,
+        }
+    }
+
+    /// Three calls at once, and what is typed: what becomes of each call, and which were told of before they happened.
+    async fn check(keys: Option<&str>, expected: &[&str]) {
+        let terminal = Terminal::new(&Cli::parse_from(["sandbar"]).options);
+        let session = SessionId::from_entropy(1);
+        let mut interrupts = Interrupts::new().unwrap();
+        let mut desk = Desk::new(keys.map(Person::who_types));
+        let approver = desk.approver();
+        let waiting: Vec<_> = (0..3).map(|call| approver(request(call))).collect();
+        let before = Mutex::new(Vec::new());
+        let mut outcomes = Vec::new();
+        for answered in waiting {
+            let question = desk.next().await;
+            let mut before_call = |_: &SessionId, request: &ApprovalRequest| {
+                before.lock().unwrap().push(request.call_id.clone());
+            };
+            let decision = desk
+                .decide(question, &session, &mut interrupts, &terminal, &mut before_call)
+                .await;
+            if decision == Decision::Stop {
+                outcomes.push("stop".to_owned());
+                break;
+            }
+            outcomes.push(match answered.await {
+                Approval::Allow => format!("allow {}", before.lock().unwrap().concat()),
+                Approval::Deny { reason } => reason,
+            });
+        }
+        assert_eq!(outcomes, expected, "{keys:?}");
+    }
+
+    #[tokio::test]
+    async fn questions_are_answered_one_after_the_other() {
+        check(None, &["allow 0", "allow 01", "allow 012"]).await;
+        check(Some("y\nn not that\ny\n"), &["allow 0", "not that", "allow 02"]).await;
+        check(Some("\nwhat?\nn\na\n"), &["they gave no reason", "allow 1", "allow 12"]).await;
+        check(Some("y\ns\n"), &["allow 0", "stop"]).await;
+        check(Some(""), &["stop"]).await;
+    }
+
+    #[tokio::test]
+    async fn all_is_for_one_run() {
+        let mut desk = Desk::new(Some(Person::who_types("a\n")));
+        desk.approver();
+        desk.all = true;
+        desk.approver();
+        assert!(!desk.all);
+    }
+}

@@ -83,6 +83,15 @@ fn text(line: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    impl Person {
+        /// Somebody who has typed all this, and then leaves.
+        pub(crate) fn who_types(keys: &str) -> Self {
+            let (person, input) = person();
+            rustix::io::write(&input, keys.as_bytes()).unwrap();
+            person
+        }
+    }
+
     fn person() -> (Person, OwnedFd) {
         let (input, keys) = rustix::pipe::pipe().unwrap();
         let person = Person { input: Arc::new(input) };

@@ -27,15 +27,12 @@ pub(crate) async fn describe(host: &Arc<Host>, plugin: Arc<Plugin>, loaded: Arc<
     let call = Call::Tool(Box::new(|store, program| {
         Box::pin(async move { program.sandbar_plugin_tool().call_describe(store).await })
     }));
-    let (specs, _guest) = setup
-        .run(None, call)
-        .await
-        .map_err(|error| {
-            // Its limits are not the configured ones, so that a hint to raise those would mislead.
-            error
-                .told(|message| format!("in `describe`: {message}"))
-                .with_hint("mend the plugin: `describe` has nothing to do but to hand over constants")
-        })?;
+    let (specs, _guest) = setup.run(None, call).await.map_err(|error| {
+        // Its limits are not the configured ones, so that a hint to raise those would mislead.
+        error
+            .told(|message| format!("in `describe`: {message}"))
+            .with_hint("mend the plugin: `describe` has nothing to do but to hand over constants")
+    })?;
     check(specs)
 }
 

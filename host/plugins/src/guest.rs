@@ -308,7 +308,7 @@ fn preopen(builder: &mut WasiCtxBuilder, workspace: &Workspace, name: &str, acce
         FileAccess::ReadWrite => FsPerms::ReadWrite,
     };
     builder
-        .preopened_dir(workspace.stable_path(), name, permissions)
+        .preopened_dir(workspace.stable_path()?, name, permissions)
         .map_err(|error| {
             broken(
                 "no-workspace",

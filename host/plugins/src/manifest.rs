@@ -68,11 +68,10 @@ impl Manifest {
         match std::fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Ok(metadata) if metadata.len() > MAX_MANIFEST_BYTES => {
-                return Err(unreadable(format!(
-                    "{} bytes, the limit is {MAX_MANIFEST_BYTES}",
-                    metadata.len()
-                ))
-                .with_hint("shorten it: a manifest is a few lines"));
+                return Err(
+                    unreadable(format!("{} bytes, the limit is {MAX_MANIFEST_BYTES}", metadata.len()))
+                        .with_hint("shorten it: a manifest is a few lines"),
+                );
             }
             _ => {}
         }

@@ -119,8 +119,7 @@ impl CompileWorker {
         }
         let program = match program {
             Some(program) => program,
-            None => std::env::current_exe()
-                .map_err(|source| no_worker("this program can't find itself").with_source(source))?,
+            None => own_program().map_err(|source| no_worker("this program can't find itself").with_source(source))?,
         };
         Ok(Self { program })
     }
@@ -228,6 +227,13 @@ impl CompileWorker {
         }
         refused(&format!("the compiler ended with {status}"))
     }
+}
+
+/// The running program. Its file may have been replaced by a newer version since it was started.
+fn own_program() -> std::io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    let gone = cfg!(target_os = "linux") && !path.exists();
+    Ok(if gone { "/proc/self/exe".into() } else { path })
 }
 
 fn refused(why: &str) -> Error {

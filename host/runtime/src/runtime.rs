@@ -330,18 +330,13 @@ impl Shared {
             None => {
                 let id = WorkspaceId::from_entropy((self.options.entropy)());
                 let path = self.config.data_dir.join("workspaces").join(id.as_str());
-                std::fs::create_dir_all(&path).map_err(|source| {
-                    Error::new(
-                        ErrorKind::Storage,
-                        "no-workspace",
-                        format!("can't create `{}`: {source}", path.display()),
-                    )
-                    .with_source(source)
-                })?;
                 (id, WorkspaceKind::Own, path)
             }
         };
-        let workspace = Arc::new(Workspace::open(&path)?);
+        let workspace = Arc::new(match kind {
+            WorkspaceKind::User => Workspace::open(&path)?,
+            WorkspaceKind::Own => Workspace::made_when_needed(&path),
+        });
         Ok((NewWorkspace { id, kind, path }, workspace))
     }
 
@@ -353,7 +348,10 @@ impl Shared {
                 format!("there is no workspace `{id}`"),
             )
         })?;
-        Workspace::open(&workspace.path).map(Arc::new)
+        Ok(Arc::new(match workspace.kind {
+            WorkspaceKind::User => Workspace::open(&workspace.path)?,
+            WorkspaceKind::Own => Workspace::made_when_needed(&workspace.path),
+        }))
     }
 
     fn sandbox(&self, session: &SessionId, workspace: Arc<Workspace>) -> Arc<Sandbox> {

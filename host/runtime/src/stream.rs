@@ -75,16 +75,15 @@ impl RunStream {
         self.last.take().map(Ok)
     }
 
-    /// Waits for the end and gives the result, which also a run that failed has.
+    /// Waits for the end and gives the result, which also a run that failed has. By then its events are committed; none is waited for, so
+    /// that who wants the result alone isn't woken for each of them.
     pub async fn result(mut self) -> Result<RunResult> {
-        while let Some(item) = self.next().await {
-            if let StreamItem::Event(event) = item?
-                && let EventBody::RunFinished(result) = &event.body
-            {
-                return Ok(result.clone());
-            }
+        let finished = self.finished.take().ok_or_else(lost)?;
+        let result = finished.await.map_err(|_| lost())?;
+        match result.error {
+            Some(error) if result.stop_reason == StopReason::HostFailed => Err(error),
+            error => Ok(RunResult { error, ..result }),
         }
-        Err(lost())
     }
 
     /// Why the run ended without an event that says so.

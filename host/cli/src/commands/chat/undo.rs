@@ -48,7 +48,9 @@ enum Content {
 impl Undo {
     /// Keeps a file before it is changed. What can't be kept is remembered, too: an earlier change is not the last one.
     pub(super) fn keep(&mut self, directory: &Path, path: &Path, name: &str) {
-        let opened = Dir::open_ambient_dir(directory, ambient_authority());
+        // A session's own directory may be made only with its first file, which is about to be written.
+        let made = std::fs::create_dir_all(directory);
+        let opened = made.and_then(|()| Dir::open_ambient_dir(directory, ambient_authority()));
         let file = opened.map_err(|error| error.to_string()).and_then(|directory| {
             let place = Place {
                 directory,
@@ -277,6 +279,17 @@ mod tests {
                 "{path}: {difference:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_first_file_of_a_new_directory_can_be_undone() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("not/yet");
+        let mut undo = Undo::default();
+        undo.keep(&root, Path::new("a"), "a");
+        fs::write(root.join("a"), "text").unwrap();
+        undo.pop().unwrap().0.restore().unwrap();
+        assert!(!root.join("a").exists());
     }
 
     #[test]
