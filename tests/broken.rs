@@ -35,91 +35,122 @@ fn check(runtime: &Runtime, name: &str, code: &str, said: &str, hint: &str) {
     );
 }
 
+const LONG_NAME: &str = "a_name_that_is_far_too_long_for_the_tools_of_a_model";
+const MEND: &str = "mend the plugin: `describe` has nothing to do but to hand over constants";
+const BAD_FILE_NAME: &str = "its file name can't be a plugin's name";
+
+/// Name, code of the error, a part of what it says, and of its hint.
+const BROKEN: [(&str, &str, &str, &str); 15] = [
+    (
+        "empty",
+        "not-wasm",
+        "it is empty, not with 00 61 73 6d",
+        "copy the component again",
+    ),
+    (
+        "script",
+        "not-wasm",
+        "starts with 23 21 2f 62",
+        "take it out of the directory",
+    ),
+    ("torn", "invalid-component", "it is damaged", "copy or build it again"),
+    (
+        "core_module",
+        "core-module",
+        "a core module, not a component",
+        "wasm-tools component new",
+    ),
+    (
+        "other_world",
+        "other-world",
+        "exports `acme:calc/adder@1.0.0`, not `sandbar:plugin/tool`",
+        "`tool-plugin`",
+    ),
+    (
+        "missing_import",
+        "missing-import",
+        "`acme:nothing/here@1.0.0`",
+        "`wit/`",
+    ),
+    (
+        "trap_in_describe",
+        "plugin-trapped",
+        "in `describe`: `trap_in_describe` crashed: thread",
+        MEND,
+    ),
+    ("flood_in_describe", "transfer-limit", "passed more than 8 MiB", MEND),
+    (
+        "bad_schema",
+        "bad-describe",
+        "the input schema of `not_json`: not JSON",
+        "see `tool-spec`",
+    ),
+    (
+        "duplicate_tools",
+        "bad-describe",
+        "it describes the tool `same` twice",
+        "see `tool-spec`",
+    ),
+    (
+        "bad_tool_name",
+        "bad-describe",
+        "the tool name `` is not 1 to 40 of A-Z a-z 0-9 _ -",
+        "see `tool-spec`",
+    ),
+    ("has space", "bad-name", BAD_FILE_NAME, "rename it: 1 to 40 of"),
+    (LONG_NAME, "bad-name", BAD_FILE_NAME, "rename it: 1 to 40 of"),
+    (
+        "folder",
+        "not-a-file",
+        "folder.wasm` is not a file",
+        "put the component itself there",
+    ),
+    (
+        "dangling",
+        "unreadable",
+        "dangling.wasm` can't be read: ",
+        "let this user read it",
+    ),
+];
+
+/// Of what `describe` does the compiler knows nothing, so that these are started.
+const LOOPING: [&str; 2] = ["loop_in_describe", "loop_in_start"];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_broken_component_is_told_and_left_out() {
-    let describing = [
-        "trap_in_describe",
-        "loop_in_describe",
-        "loop_in_start",
-        "flood_in_describe",
-    ];
-    let answering = [
-        "bad_schema",
-        "duplicate_tools",
-        "bad_tool_name",
-        "core_module",
-        "other_world",
-        "missing_import",
-    ];
     let world = World::new()
         .guest("echo")
         .tools(&["echo"])
         .script(asks_once("echo__echo", r#"{"text":"here"}"#));
-    let world = describing.into_iter().chain(answering).fold(world, World::guest);
-    let mut torn = built::guest("echo");
-    torn.truncate(torn.len() / 2);
+    let echo = built::guest("echo");
     let world = world
         .plugin("empty", b"")
         .plugin("script", b"#!/bin/sh\necho hello\n")
-        .plugin("torn", &torn)
-        .plugin("has space", &built::guest("echo"))
-        .plugin(
-            "a_name_that_is_far_too_long_for_the_tools_of_a_model",
-            &built::guest("echo"),
-        );
+        .plugin("torn", &echo[..echo.len() / 2])
+        .plugin("has space", &echo)
+        .plugin(LONG_NAME, &echo);
+    let guests = BROKEN
+        .iter()
+        .filter(|(name, ..)| built::is_guest(name))
+        .map(|(name, ..)| *name);
+    let world = guests.chain(LOOPING).fold(world, World::guest);
     std::fs::create_dir(world.path("plugins/folder.wasm")).unwrap();
     std::os::unix::fs::symlink("nowhere", world.path("plugins/dangling.wasm")).unwrap();
     let large = std::fs::File::create(world.path("plugins/large.wasm")).unwrap();
     // Sparse: it has a size and takes no room.
     large.set_len(65 << 20).unwrap();
     let runtime = world.open().await;
-
+    for (name, code, said, hint) in BROKEN {
+        check(&runtime, name, code, said, hint);
+    }
     check(
         &runtime,
-        "empty",
-        "not-wasm",
-        "it is empty, not with 00 61 73 6d",
-        "copy the component again",
+        "large",
+        "too-large",
+        "it has 65 MiB, the limit is 64 MiB",
+        "strip debug information",
     );
-    check(
-        &runtime,
-        "script",
-        "not-wasm",
-        "starts with 23 21 2f 62",
-        "take it out of the directory",
-    );
-    check(
-        &runtime,
-        "torn",
-        "invalid-component",
-        "it is damaged",
-        "copy or build it again",
-    );
-    check(
-        &runtime,
-        "core_module",
-        "core-module",
-        "a core module, not a component",
-        "wasm-tools component new",
-    );
-    check(
-        &runtime,
-        "other_world",
-        "other-world",
-        "exports `acme:calc/adder@1.0.0`, not `sandbar:plugin/tool`",
-        "`tool-plugin`",
-    );
-    check(
-        &runtime,
-        "missing_import",
-        "missing-import",
-        "`acme:nothing/here@1.0.0`",
-        "`wit/`",
-    );
-    let mend = "mend the plugin: `describe` has nothing to do";
-    let trapped = "in `describe`: `trap_in_describe` crashed: thread '<unnamed>' (1) panicked";
-    check(&runtime, "trap_in_describe", "plugin-trapped", trapped, mend);
-    for name in ["loop_in_describe", "loop_in_start"] {
+    for name in LOOPING {
         // On a busy machine the time on the clock is over before that on a processor.
         let code = &errors(&runtime, name)[0].code;
         assert!(["cpu-limit", "wall-limit"].contains(&code.as_str()), "{code}");
@@ -128,68 +159,9 @@ async fn every_broken_component_is_told_and_left_out() {
             name,
             code,
             &format!("in `describe`: `{name}` was stopped after "),
-            mend,
+            MEND,
         );
     }
-    check(
-        &runtime,
-        "flood_in_describe",
-        "transfer-limit",
-        "passed more than 8 MiB",
-        mend,
-    );
-    check(
-        &runtime,
-        "bad_schema",
-        "bad-describe",
-        "the input schema of `not_json`: not JSON",
-        "",
-    );
-    check(
-        &runtime,
-        "duplicate_tools",
-        "bad-describe",
-        "it describes the tool `same` twice",
-        "",
-    );
-    check(
-        &runtime,
-        "bad_tool_name",
-        "bad-describe",
-        "the tool name `` is not 1 to 40 of A-Z a-z 0-9 _ -",
-        "",
-    );
-    check(
-        &runtime,
-        "has space",
-        "bad-name",
-        "its file name can't be a plugin's name",
-        "rename it: 1 to 40 of",
-    );
-    let long = "a_name_that_is_far_too_long_for_the_tools_of_a_model";
-    check(
-        &runtime,
-        long,
-        "bad-name",
-        "its file name can't be a plugin's name",
-        "rename it: 1 to 40 of",
-    );
-    check(
-        &runtime,
-        "folder",
-        "not-a-file",
-        "folder.wasm` is not a file",
-        "put the component itself there",
-    );
-    check(&runtime, "dangling", "unreadable", "dangling.wasm", "");
-    check(
-        &runtime,
-        "large",
-        "too-large",
-        "it has 65 MiB, the limit is 64 MiB",
-        "strip debug information",
-    );
-
     let ran = ask(&runtime, "go").await;
     assert_eq!(ran.said("echo__echo"), "here");
 }

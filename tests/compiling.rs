@@ -113,6 +113,23 @@ async fn the_cache_is_used_and_heals() {
     assert_works(&compiled(&world).await.0).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cache_that_can_not_be_made() {
+    let world = world();
+    std::fs::remove_dir_all(world.path("data/cache")).unwrap();
+    let world = world.file("data/cache", "a file where a directory belongs");
+    let error = world.try_open().await.unwrap_err();
+    assert_eq!(error.code, "file-failed");
+    assert!(
+        error.message.starts_with("can't create `") && error.message.contains("data/cache/components`: "),
+        "{error}"
+    );
+    assert!(
+        error.hint.as_ref().is_some_and(|hint| hint.contains("may write there")),
+        "{error:?}"
+    );
+}
+
 /// A program that is no worker is found out by what it says, before it gets a component.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_is_none() {
@@ -218,7 +235,6 @@ impl Memory {
 
     fn assert_grown_by_at_most(&self, bytes: u64) {
         let grown = peak_bytes().saturating_sub(self.before);
-        println!("this process has grown by {} KiB", grown >> 10);
         assert!(grown <= bytes, "{} KiB", grown >> 10);
     }
 }

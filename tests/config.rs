@@ -14,7 +14,7 @@ async fn problem(world: &World) -> Error {
             assert_eq!(errors.len(), 1, "{errors:?}");
             errors[0].clone()
         }
-        Ok(_) => world.try_open().await.err().expect("something is wrong with it"),
+        Ok(_) => world.try_open().await.expect_err("something is wrong with it"),
     }
 }
 

@@ -78,6 +78,53 @@ async fn assert_alive(runtime: &Runtime) {
 const CPU: Duration = Duration::from_millis(120);
 const WALL: Duration = Duration::from_millis(400);
 
+const USED_UP: &str = "stopped after 120 ms of processor time";
+
+/// Tool, code of the error, a part of what it says, and the limit that it meets at the latest.
+const STOPPED: [(&str, &str, &str, Duration); 11] = [
+    ("loop__spin", "cpu-limit", USED_UP, CPU),
+    (
+        "memory_bomb__allocate",
+        "memory-limit",
+        "stopped at 32 MiB of memory",
+        CPU,
+    ),
+    ("memory_churn__churn", "cpu-limit", USED_UP, CPU),
+    (
+        "stack_overflow__recurse",
+        "plugin-trapped",
+        "out of bounds memory access: endless recursion?",
+        CPU,
+    ),
+    (
+        "deep__answer",
+        "stack-overflow",
+        "ran out of stack: endless recursion?",
+        CPU,
+    ),
+    ("stdout_flood__flood", "cpu-limit", USED_UP, CPU),
+    (
+        "log_flood__flood",
+        "transfer-limit",
+        "passed more than 8 MiB to the host in one call",
+        CPU,
+    ),
+    (
+        "progress_flood__flood",
+        "transfer-limit",
+        "passed more than 8 MiB to the host in one call",
+        CPU,
+    ),
+    ("sleep_forever__sleep", "wall-limit", "stopped after 400 ms", WALL),
+    ("huge_result__answer", "plugin-trapped", "crashed: ", CPU),
+    (
+        "big_result__answer",
+        "transfer-limit",
+        "passed more than 8 MiB to the host in one call",
+        CPU,
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_hostile_tool_is_stopped() {
     let _alone = quiet::alone();
@@ -91,51 +138,7 @@ async fn every_hostile_tool_is_stopped() {
     let runtime = world.open().await;
     assert_alive(&runtime).await;
     let memory_before = resident_bytes();
-    let cpu = "stopped after 120 ms of processor time";
-    let cases = [
-        ("loop__spin", "cpu-limit", cpu, CPU),
-        (
-            "memory_bomb__allocate",
-            "memory-limit",
-            "stopped at 32 MiB of memory",
-            CPU,
-        ),
-        ("memory_churn__churn", "cpu-limit", cpu, CPU),
-        (
-            "stack_overflow__recurse",
-            "plugin-trapped",
-            "out of bounds memory access: endless recursion?",
-            CPU,
-        ),
-        (
-            "deep__answer",
-            "stack-overflow",
-            "ran out of stack: endless recursion?",
-            CPU,
-        ),
-        ("stdout_flood__flood", "cpu-limit", cpu, CPU),
-        (
-            "log_flood__flood",
-            "transfer-limit",
-            "passed more than 8 MiB to the host in one call",
-            CPU,
-        ),
-        (
-            "progress_flood__flood",
-            "transfer-limit",
-            "passed more than 8 MiB to the host in one call",
-            CPU,
-        ),
-        ("sleep_forever__sleep", "wall-limit", "stopped after 400 ms", WALL),
-        ("huge_result__answer", "plugin-trapped", "crashed: ", CPU),
-        (
-            "big_result__answer",
-            "transfer-limit",
-            "passed more than 8 MiB to the host in one call",
-            CPU,
-        ),
-    ];
-    for (tool, code, said, limit) in cases {
+    for (tool, code, said, limit) in STOPPED {
         let mut took = Vec::new();
         // Another program may have the machine: a host that is too slow is so each time.
         for _ in 0..3 {

@@ -173,93 +173,95 @@ async fn clock_and_random_numbers_follow_from_run_and_step() {
     assert_ne!(one.result.text, other.result.text, "two runs");
 }
 
+/// Pattern, message, code of the error, and a part of what it says.
+const FAILURES: [(&str, &str, &str, &str); 16] = [
+    (
+        "pattern_probe",
+        "empty",
+        "bad-decision",
+        "`pattern_probe` decided something impossible: no action",
+    ),
+    (
+        "pattern_probe",
+        "fail no more",
+        "pattern-failed",
+        "`pattern_probe`: no more",
+    ),
+    ("pattern_probe", "trap", "plugin-trapped", "the probe was asked to trap"),
+    (
+        "pattern_probe",
+        "loop",
+        "cpu-limit",
+        "`pattern_probe` was stopped after 200 ms of processor time",
+    ),
+    (
+        "pattern_probe",
+        "asked nobody",
+        "bad-decision",
+        "the call \"nobody\", which the model did not ask for",
+    ),
+    (
+        "pattern_probe",
+        "gibberish",
+        "pattern-failed",
+        "does not know the line `gibberish `",
+    ),
+    (
+        "pattern_loop",
+        "x",
+        "cpu-limit",
+        "`pattern_loop` was stopped after 200 ms of processor time",
+    ),
+    ("pattern_trap", "x", "plugin-trapped", "the pattern trapped in step 1"),
+    ("pattern_garbage", "no-actions", "bad-decision", "no action"),
+    (
+        "pattern_garbage",
+        "unknown-call",
+        "bad-decision",
+        "the call \"no-such-call\"",
+    ),
+    (
+        "pattern_garbage",
+        "unknown-reply",
+        "bad-decision",
+        "\"no-such-reply\", which is no reply",
+    ),
+    (
+        "pattern_garbage",
+        "big-state",
+        "bad-decision",
+        "a state of 1048576 bytes, the limit is 65536",
+    ),
+    (
+        "pattern_garbage",
+        "many-actions",
+        "transfer-limit",
+        "passed more than 8 MiB to the host in one call",
+    ),
+    (
+        "pattern_garbage",
+        "bad-role",
+        "bad-decision",
+        "a message with the role \"root\", wanted `user` or `system`",
+    ),
+    (
+        "pattern_garbage",
+        "bad-schema",
+        "bad-decision",
+        "a schema that is not JSON",
+    ),
+    // The first decision is a tool's error, which is no failure; the second is the pattern's own.
+    (
+        "pattern_garbage",
+        "unknown-tool",
+        "pattern-failed",
+        "there is no garbage called ``",
+    ),
+];
+
 /// A pattern that fails ends its run, says why, and leaves the session as it was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn patterns_that_fail() {
-    let cases = [
-        (
-            "pattern_probe",
-            "empty",
-            "bad-decision",
-            "`pattern_probe` decided something impossible: no action",
-        ),
-        (
-            "pattern_probe",
-            "fail no more",
-            "pattern-failed",
-            "`pattern_probe`: no more",
-        ),
-        ("pattern_probe", "trap", "plugin-trapped", "the probe was asked to trap"),
-        (
-            "pattern_probe",
-            "loop",
-            "cpu-limit",
-            "`pattern_probe` was stopped after 200 ms of processor time",
-        ),
-        (
-            "pattern_probe",
-            "asked nobody",
-            "bad-decision",
-            "the call \"nobody\", which the model did not ask for",
-        ),
-        (
-            "pattern_probe",
-            "gibberish",
-            "pattern-failed",
-            "does not know the line `gibberish `",
-        ),
-        (
-            "pattern_loop",
-            "x",
-            "cpu-limit",
-            "`pattern_loop` was stopped after 200 ms of processor time",
-        ),
-        ("pattern_trap", "x", "plugin-trapped", "the pattern trapped in step 1"),
-        ("pattern_garbage", "no-actions", "bad-decision", "no action"),
-        (
-            "pattern_garbage",
-            "unknown-call",
-            "bad-decision",
-            "the call \"no-such-call\"",
-        ),
-        (
-            "pattern_garbage",
-            "unknown-reply",
-            "bad-decision",
-            "\"no-such-reply\", which is no reply",
-        ),
-        (
-            "pattern_garbage",
-            "big-state",
-            "bad-decision",
-            "a state of 1048576 bytes, the limit is 65536",
-        ),
-        (
-            "pattern_garbage",
-            "many-actions",
-            "transfer-limit",
-            "passed more than 8 MiB to the host in one call",
-        ),
-        (
-            "pattern_garbage",
-            "bad-role",
-            "bad-decision",
-            "a message with the role \"root\", wanted `user` or `system`",
-        ),
-        (
-            "pattern_garbage",
-            "bad-schema",
-            "bad-decision",
-            "a schema that is not JSON",
-        ),
-        // The first decision is a tool's error, which is no failure; the second is the pattern's own.
-        (
-            "pattern_garbage",
-            "unknown-tool",
-            "pattern-failed",
-            "there is no garbage called ``",
-        ),
-    ];
     let mut world = World::new().limits("cpu_ms = 200").script(says("still here"));
     let mut agents = String::new();
     for pattern in ["pattern_probe", "pattern_loop", "pattern_trap", "pattern_garbage"] {
@@ -271,7 +273,7 @@ async fn patterns_that_fail() {
     }
     let world = world.agents(&agents);
     let runtime = world.open().await;
-    for (number, (pattern, message, code, said)) in cases.into_iter().enumerate() {
+    for (number, (pattern, message, code, said)) in FAILURES.into_iter().enumerate() {
         let session = format!("case-{number}");
         let mut request = crate::support::world::request_in(&session, message);
         request.agent = Some(pattern.to_owned());

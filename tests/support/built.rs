@@ -30,6 +30,13 @@ pub(crate) fn guest(name: &str) -> Vec<u8> {
     std::fs::read(&built).unwrap_or_else(|error| panic!("`{}`: {error}\n{HINT}", built.display()))
 }
 
+pub(crate) fn is_guest(name: &str) -> bool {
+    let hostile = sources().join("guests/hostile").join(name);
+    ["rs", "wat"]
+        .iter()
+        .any(|extension| hostile.with_extension(extension).is_file())
+}
+
 /// The text of a guest that is written by hand.
 pub(crate) fn written(name: &str) -> String {
     std::fs::read_to_string(sources().join("guests/hostile").join(name).with_extension("wat")).unwrap()

@@ -170,4 +170,5 @@ fn check_name(name: &str) -> Result<()> {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     broken("unreadable", format!("`{}` can't be read: {error}", path.display()))
+        .with_hint("let this user read it, or take it out of the directory")
 }

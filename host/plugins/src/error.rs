@@ -18,6 +18,7 @@ pub(crate) fn storage(what: &str, path: &std::path::Path, source: std::io::Error
         "file-failed",
         format!("can't {what} `{}`: {source}", path.display()),
     )
+    .with_hint("check that the disk has room, and that this user may write there")
     .with_source(source)
 }
 

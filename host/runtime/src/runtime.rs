@@ -129,6 +129,7 @@ impl Runtime {
             cancel: cancel.clone(),
             subscription: writer.subscribe(writer.head()),
             finished: Some(finished),
+            result: None,
             ended: false,
             last: None,
         };

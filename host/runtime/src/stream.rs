@@ -13,6 +13,8 @@ pub struct RunStream {
     pub(crate) cancel: Cancel,
     pub(crate) subscription: Subscription,
     pub(crate) finished: Option<oneshot::Receiver<RunResult>>,
+    /// What `finished` gave.
+    pub(crate) result: Option<RunResult>,
     pub(crate) ended: bool,
     /// `run.finished`, until it is handed out.
     pub(crate) last: Option<StreamItem>,
@@ -69,7 +71,7 @@ impl RunStream {
     async fn hand_out_last(&mut self) -> Option<Result<StreamItem>> {
         if let Some(finished) = &mut self.finished {
             // An error means that it has ended all the same.
-            let _ = finished.await;
+            self.result = finished.await.ok();
             self.finished = None;
         }
         self.last.take().map(Ok)
@@ -78,8 +80,11 @@ impl RunStream {
     /// Waits for the end and gives the result, which also a run that failed has. By then its events are committed; none is waited for, so
     /// that who wants the result alone isn't woken for each of them.
     pub async fn result(mut self) -> Result<RunResult> {
-        let finished = self.finished.take().ok_or_else(lost)?;
-        let result = finished.await.map_err(|_| lost())?;
+        let result = match (self.result.take(), self.finished.take()) {
+            (Some(result), _) => result,
+            (None, Some(finished)) => finished.await.map_err(|_| lost())?,
+            (None, None) => return Err(lost()),
+        };
         match result.error {
             Some(error) if result.stop_reason == StopReason::HostFailed => Err(error),
             error => Ok(RunResult { error, ..result }),

@@ -40,7 +40,7 @@ struct Span {
 }
 
 fn draw(printed: &str) -> String {
-    let lines: Vec<Vec<Span>> = printed.lines().map(spans).collect();
+    let lines: Vec<Vec<Span>> = printed.lines().flat_map(|line| wrapped(spans(line))).collect();
     let height = TITLE + MARGIN * 2 + lines.len() * ROW;
     let width = MARGIN * 2 + (WIDTH as f64 * COLUMN) as usize;
     let mut svg = format!(
@@ -92,6 +92,29 @@ fn spans(line: &str) -> Vec<Span> {
     spans
 }
 
+/// Rows of at most `WIDTH` characters, as the terminal breaks them.
+fn wrapped(spans: Vec<Span>) -> Vec<Vec<Span>> {
+    let mut rows = vec![Vec::new()];
+    let mut room = WIDTH;
+    for Span { class, text } in spans {
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            if room == 0 {
+                rows.push(Vec::new());
+                room = WIDTH;
+            }
+            let cut = rest.char_indices().nth(room).map_or(rest.len(), |(at, _)| at);
+            let (part, tail) = rest.split_at(cut);
+            room -= part.chars().count();
+            if let Some(row) = rows.last_mut() {
+                push(row, class, part);
+            }
+            rest = tail;
+        }
+    }
+    rows
+}
+
 fn push(spans: &mut Vec<Span>, class: &'static str, text: &str) {
     if !text.is_empty() {
         spans.push(Span {
@@ -131,6 +154,12 @@ mod tests {
         check("plain\r", &[("", "plain")]);
         check("\u{1b}[32m✓\u{1b}[0m ok", &[("green", "✓"), ("", " ok")]);
         check("compiling 1/6\r\u{1b}[2Kdone", &[("", "done")]);
+        let rows = wrapped(spans(&"é".repeat(WIDTH + 2)));
+        assert_eq!(
+            rows.iter().map(|row| row[0].text.chars().count()).collect::<Vec<_>>(),
+            [WIDTH, 2]
+        );
+        assert_eq!(wrapped(Vec::new()), [Vec::new()]);
         assert!(draw("a<b").contains("<tspan>a&lt;b</tspan>"));
     }
 }
