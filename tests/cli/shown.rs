@@ -45,7 +45,7 @@ fn plugins_are_listed_with_what_they_may_do() {
         --- standard error
         nonsense is broken: not-wasm: it is not WebAssembly: it starts with 6e 6f 20 63, not with 00 61 73 6d
         hint: copy the component again, or take it out of the directory
-        ")
+        ");
     });
 }
 
@@ -90,7 +90,7 @@ fn a_plugin_is_inspected_before_it_runs() {
           table_bomb__answer
             Grows a table.
             input {"type":"object"}
-        "#)
+        "#);
     });
     assert_eq!(ended.err, "");
     let files = run(&world.path(""), &["plugins", "inspect", "files"]).expect(0).out;
@@ -120,7 +120,7 @@ fn sessions_are_shown_as_they_happened() {
         insta::assert_snapshot!(list, @"
         SESSION  UPDATED  AGENT  RUNS  LAST RUN  FIRST MESSAGE
         talk  TIME  main  3  model failed  one
-        ")
+        ");
     });
     let show = run(&world.path(""), &["sessions", "show", "talk"]).expect(0).out;
     steady(&world).bind(|| {
@@ -157,7 +157,7 @@ fn sessions_are_shown_as_they_happened() {
 
         model failed · 1 step · 0 tool calls · 0 model calls · TIME
         error: gone
-        "#)
+        "#);
     });
     let as_json = run(&world.path(""), &["sessions", "show", "talk", "--json"]).expect(0);
     let events = json_lines(&as_json.out);
