@@ -18,6 +18,7 @@ mod style;
 mod table;
 mod terminal;
 mod transcript;
+mod usage;
 mod watch;
 
 use std::process::ExitCode;
@@ -27,7 +28,10 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     // A compile worker is this same program, started again: it must not see our flags.
     sandbar::worker_entry();
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(problem) => return usage::misused(&problem),
+    };
     let terminal = terminal::Terminal::new(&cli.options);
     terminal.start_logging(cli.options.verbose);
     let exit = match commands::run(cli.command, &cli.options, &terminal) {

@@ -36,19 +36,19 @@ impl OutputBuffer {
         let text: String = String::from_utf8_lossy(&kept.bytes)
             .trim()
             .chars()
-            .map(|c| {
-                if c.is_control() && c != '\n' && c != '\t' {
-                    '\u{fffd}'
-                } else {
-                    c
-                }
-            })
+            .map(|c| if is_harmless(c) { c } else { '\u{fffd}' })
             .collect();
         match kept.dropped {
             0 => text,
             dropped => format!("[{dropped} bytes dropped] {text}"),
         }
     }
+}
+
+/// Control characters move a terminal's cursor, and direction marks make a line read as another.
+fn is_harmless(c: char) -> bool {
+    let mark = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    matches!(c, '\n' | '\t') || !(c.is_control() || mark)
 }
 
 impl IsTerminal for OutputBuffer {
@@ -113,9 +113,9 @@ mod tests {
         for _ in 0..100 {
             buffer.push(&[b'x'; 1000]);
         }
-        buffer.push(b"panicked\x1b[2J at here\n");
+        buffer.push("panicked\x1b[2J at \u{202e}here\n".as_bytes());
         let text = buffer.text();
-        assert!(text.starts_with("[83637 bytes dropped] xxx"), "{}", &text[..40]);
-        assert!(text.ends_with("panicked\u{fffd}[2J at here"));
+        assert!(text.starts_with("[83640 bytes dropped] xxx"), "{}", &text[..40]);
+        assert!(text.ends_with("panicked\u{fffd}[2J at \u{fffd}here"));
     }
 }

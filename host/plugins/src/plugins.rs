@@ -133,6 +133,21 @@ impl Plugins {
         plugin.effective_limits(self.limits)
     }
 
+    /// Names that a configuration may use for a kind: those of its plugins, and of the broken ones, whose kind nobody knows.
+    pub fn named(&self, kind: Kind) -> Vec<String> {
+        let fits = |plugin: &&Arc<Plugin>| plugin.ready().map_or(true, |ready| ready.kind == kind);
+        self.plugins
+            .values()
+            .filter(fits)
+            .map(|plugin| plugin.name.to_string())
+            .collect()
+    }
+
+    /// Whether a plugin of a kind can be used, and why not.
+    pub fn check(&self, name: &str, kind: Kind) -> Result<()> {
+        self.usable(name, kind).map(|_| ())
+    }
+
     /// What a session's plugins run in.
     pub fn sandbox(self: &Arc<Self>, spec: SandboxSpec) -> Sandbox {
         Sandbox::new(self.clone(), spec)

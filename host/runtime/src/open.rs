@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandbar_llm::{ApiKey, OpenAiModel, OpenAiSettings, ScriptedModel};
-use sandbar_plugins::{Grant, GuestLimits, Mount, Plugins, PluginsConfig, Preparation, Workspace};
+use sandbar_plugins::{Grant, GuestLimits, Kind, Mount, Plugins, PluginsConfig, Preparation, Workspace};
 use sandbar_protocol::{Clock, Error, ErrorKind, Model, Result, SystemClock};
 
 use crate::bundled::BUNDLED;
@@ -87,8 +87,8 @@ pub async fn load_plugins(config: &Config, options: &OpenOptions) -> Result<Arc<
 
 /// Refuses names in the configuration that no plugin has. A broken plugin has its name; using it says why it is broken.
 pub(crate) fn check_names(config: &Config, plugins: &Plugins) -> Result<()> {
-    let names: Vec<String> = plugins.list().map(|plugin| plugin.name.to_string()).collect();
-    match config.check_plugins(&names, &names).into_iter().next() {
+    let (tools, patterns) = (plugins.named(Kind::Tool), plugins.named(Kind::Pattern));
+    match config.check_plugins(&tools, &patterns).into_iter().next() {
         Some(error) => Err(error),
         None => Ok(()),
     }

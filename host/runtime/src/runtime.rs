@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbar_agent::{Cancel, ResourceLocks, RunAgent, RunInput};
-use sandbar_plugins::{Grant, Plugins, Sandbox, SandboxSpec, Workspace};
+use sandbar_plugins::{Grant, Kind, Plugins, Sandbox, SandboxSpec, Workspace};
 use sandbar_protocol::{
     Approver, Error, ErrorKind, Model, Result, RunId, RunRequest, SessionId, Tool, ToolSpec, WorkspaceId,
 };
@@ -194,6 +194,8 @@ impl Runtime {
     /// A session that isn't there yet.
     fn begin(&self, id: Option<SessionId>, agent: Option<&str>) -> Result<Held> {
         let agent = self.shared.find_agent(agent)?.clone();
+        // Before there is a session: a run that can't start leaves none behind.
+        self.shared.plugins.check(&agent.pattern, Kind::Pattern)?;
         let id = id.unwrap_or_else(|| SessionId::from_entropy((self.shared.options.entropy)()));
         let (new, workspace) = self.shared.new_workspace()?;
         let workspace_id = new.id.clone();
