@@ -89,6 +89,11 @@ fn shell(commands: &str, directory: &Path, home: &Path) -> Command {
         .env_clear()
         .env("PATH", path)
         .env("HOME", home)
+        // What the examples in Rust depend on is compiled once for all of them, and kept for the next time.
+        .env(
+            "CARGO_BUILD_BUILD_DIR",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("examples"),
+        )
         .stdin(Stdio::null());
     for (name, folder) in KEPT {
         let kept = variable(name).or_else(|| Some(PathBuf::from(variable("HOME")?).join(folder).into_os_string()));
