@@ -26,10 +26,14 @@ mod compiling;
 mod config;
 // The program: exit codes, what goes where, several of them at once.
 mod cli;
+// A model behind HTTP: its answers, and whatever a server may do wrong.
+mod provider;
 // Chats with their messages on standard input, and who decides about changes.
 mod chat;
 // Several processes on one data directory, and a killed one.
 mod processes;
+// A plugin's author: a project, its component, its cases, and the mistakes on the way.
+mod author;
 // The contract from Python and JavaScript.
 mod portable;
 // The examples do what their texts say.

@@ -2,6 +2,7 @@
 
 pub(crate) mod built;
 pub(crate) mod program;
+pub(crate) mod provider;
 pub(crate) mod quiet;
 pub(crate) mod ran;
 pub(crate) mod script;
