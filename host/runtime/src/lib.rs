@@ -1,6 +1,6 @@
 //! Sandbar: an agent runtime whose tools and decision logic are sandboxed WebAssembly components.
 //!
-//! A [`Runtime`] is opened from a [`Config`](config::Config), and [`run`](Runtime::run) gives a stream of events, each committed to the
+//! A [`Runtime`] is opened from a [`Config`], and [`run`](Runtime::run) gives a stream of events, each committed to the
 //! journal before it is shown.
 //!
 //! ```standalone_crate

@@ -29,10 +29,6 @@ pub(crate) fn ci(project: &Project) -> Result<()> {
     steps.task("tidy", "cargo xtask tidy", tidy::tidy)?;
     build_and_test(&mut steps, project)?;
     steps.call("guests' own tests", &guests::test_natively(project))?;
-    steps.call(
-        "documentation tests",
-        &[Invocation::cargo(&["test", "--doc", "-p", "sandbar"])],
-    )?;
     let doc = Invocation::cargo(&["doc", "--workspace", "--no-deps"]).with_variable("RUSTDOCFLAGS", "-D warnings");
     steps.call("documentation", &[doc])?;
     steps.task("generated pages", "cargo xtask docs --check", docs::check)?;
