@@ -171,7 +171,7 @@ async fn every_hostile_tool_is_stopped() {
     }
     let grown = resident_bytes().saturating_sub(memory_before);
     println!("memory kept after all of them: {} KiB", grown >> 10);
-    assert!(grown < 48 << 20, "{} KiB were not given back", grown >> 10);
+    assert!(grown < 24 << 20, "{} KiB were not given back", grown >> 10);
     // A table that may not grow any more is no reason to fail.
     let (outcome, _) = call(&runtime, "table_bomb__answer", "{}").await;
     assert_eq!(told(&outcome), "answer");
