@@ -107,12 +107,7 @@ fn wrong_usage_is_2() {
 #[test]
 fn limits_are_4() {
     let world = world(asks_once("echo__echo", r#"{"text":"x"}"#));
-    fails(
-        &world,
-        &["run", "hi", "--steps", "1"],
-        4,
-        "used up its limit of 1 steps",
-    );
+    fails(&world, &["run", "hi", "--steps", "1"], 4, "used up its limit of 1 step");
     fails(
         &world,
         &["run", "hi", "--tool-calls", "0"],

@@ -1,5 +1,8 @@
 //! Compiled code: the process that makes it, and the directory that keeps it.
 
+#[cfg(target_os = "linux")]
+mod wall;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;

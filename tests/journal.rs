@@ -6,7 +6,7 @@ use sandbar::protocol::{EventBody, RunRequest, SessionId, StopReason, StreamItem
 use sandbar::store::{Store, StoreOptions};
 
 use crate::support::ran::{Ran, finished};
-use crate::support::script::{asks_once, says};
+use crate::support::script::{asks, asks_once, says};
 use crate::support::world::{World, ask_in, request_in};
 
 /// Another connection to the same journal, as another process has one.
@@ -123,7 +123,7 @@ async fn a_full_journal() {
     let mut world = World::new()
         .guest("echo")
         .tools(&["echo"])
-        .script(asks_once("echo__big", r#"{"bytes":900000}"#));
+        .script(asks_once("echo__big", r#"{"bytes":900000}"#) + &says("There is room."));
     let earlier = world.ask("before").await;
     assert_eq!(earlier.result.stop_reason, StopReason::Finished);
     world.max_journal_bytes = Some(std::fs::metadata(world.path("data/sandbar.db")).unwrap().len() + 100_000);
@@ -159,8 +159,11 @@ async fn a_full_journal() {
         ran.events().next().unwrap().sequence == kept.len() as u64 + 1,
         "what was there is still there"
     );
-    // The first reply of the script was given before the disk was full, so that the second is due.
-    assert_eq!(ran.result.text, "done", "{:#?}", ran.lines());
+    // The run that could not go on is continued first, with the reply that was given before the disk was full.
+    assert_eq!(ran.result.text, "There is room.", "{:#?}", ran.lines());
+    let runs = runtime.store().runs(&ran.session).unwrap();
+    let ended: Vec<_> = runs.iter().map(|run| run.stop_reason).collect();
+    assert_eq!(ended, [Some(StopReason::Finished); 2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,7 +181,7 @@ async fn a_journal_of_a_newer_version_is_left_alone() {
     assert_eq!(error.code, "journal-newer");
     assert_eq!(
         error.message,
-        "the journal has version 99, and this Sandbar knows versions up to 1"
+        "the journal has version 99, and this Sandbar knows versions up to 2"
     );
     assert!(std::fs::read(&path).unwrap() == before, "nothing was changed");
 }
@@ -197,4 +200,37 @@ async fn a_damaged_journal_is_told_and_not_overwritten() {
     assert_eq!(error.code, "journal-corrupt");
     assert!(error.hint.is_some_and(|hint| hint.contains("`sandbar.db`")));
     assert!(world.read("data/sandbar.db").starts_with("this is no database"));
+}
+
+/// The bytes of all events of a run with so many tool calls, one after the other.
+async fn bytes_of_a_run(calls: usize) -> usize {
+    let replies: String = (0..calls)
+        .map(|call| asks(&[("echo__echo", &format!("{{\"text\":\"call {call:03}\"}}"))]))
+        .collect();
+    let world = World::new()
+        .guest("echo")
+        .tools(&["echo"])
+        .agent("limits = { steps = 1000, tool_calls = 1000 }")
+        .script(replies + &says("done"));
+    let ran = world.ask("go").await;
+    assert_eq!((ran.result.text.as_str(), ran.calls().len()), ("done", calls));
+    ran.events()
+        .map(|event| serde_json::to_string(event).unwrap().len())
+        .sum()
+}
+
+/// A step writes what it adds, and not again what was there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_grows_with_its_steps_and_not_with_their_square() {
+    let mut bytes = Vec::new();
+    for calls in [2, 8, 32, 128] {
+        bytes.push((calls, bytes_of_a_run(calls).await));
+    }
+    let per_call: Vec<usize> = bytes
+        .windows(2)
+        .map(|pair| (pair[1].1 - pair[0].1) / (pair[1].0 - pair[0].0))
+        .collect();
+    // Numbers become longer by a digit now and then.
+    let (least, most) = (per_call.iter().min().unwrap(), per_call.iter().max().unwrap());
+    assert!(most * 100 <= least * 103, "bytes for each further call: {per_call:?}");
 }

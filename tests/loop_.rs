@@ -72,11 +72,7 @@ async fn actions_of_a_pattern() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn actions_that_this_host_does_not_have_are_answered_with_a_note() {
-    for (action, name) in [
-        ("delegate other do it", "delegate"),
-        ("compact", "compact"),
-        ("ask which?", "ask"),
-    ] {
+    for (action, name) in [("delegate other do it", "delegate"), ("compact", "compact")] {
         let ran = probe(&format!("{action}\nview"), "").await;
         let said = format!("the action `{name}` is not supported by this version");
         assert!(
@@ -378,6 +374,19 @@ async fn a_run_is_cancelled_while_the_model_is_silent() {
         "run.finished cancelled \"\" [cancelled: the run was cancelled] steps 1 tools 0 models 0",
     ];
     assert_eq!(ran.lines(), expected);
+}
+
+/// Whoever reads a journal finds the beginning of each run in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_cancelled_at_once_has_begun() {
+    let world = World::new().script(says("not due"));
+    let runtime = world.open().await;
+    for _ in 0..20 {
+        let stream = runtime.run(RunRequest::new("go")).await.unwrap();
+        stream.cancel();
+        let ran = Ran::collect(stream).await;
+        assert_eq!(ran.lines()[0], "run.started main \"go\"");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,14 @@ mod scenarios;
 mod loop_;
 // Events: committed before they are shown, and what a session remembers.
 mod journal;
+// Runs that were cut off, continued from each place where that can happen.
+mod recovery;
+// Runs that wait for an answer: approvals, questions, limits, sign-ins; and how they are ended.
+mod suspension;
+// Recorded runs, decided again.
+mod replaying;
+// Readers that are cut off and come back, also in another process.
+mod stream;
 // Hostile components: each is stopped, and nobody else notices.
 mod limits;
 // Instances: how long they live, how many there are, what they are given.
@@ -26,6 +34,8 @@ mod compiling;
 mod config;
 // The program: exit codes, what goes where, several of them at once.
 mod cli;
+// The command line for runs that wait, were cut off, or are recorded; and a person at a terminal.
+mod runs;
 // A model behind HTTP: its answers, and whatever a server may do wrong.
 mod provider;
 // Chats with their messages on standard input, and who decides about changes.

@@ -131,9 +131,10 @@ fn a_killed_process_loses_nothing_that_it_has_shown() {
     assert_eq!(exit, None);
     let kept = events(&run_in(&world, &["sessions", "show", "talk", "--json"]).expect(0).out);
     assert_eq!(kept[..shown.len()], shown[..]);
-    let world = world.file("silent.toml", says("awake"));
+    // The run that was cut off goes on first.
+    let world = world.file("silent.toml", says("where was I?") + &says("awake"));
     let ended = run_in(&world, &["run", "--session", "talk", "are you there?"]).expect(0);
-    assert_eq!(ended.out, "awake\n");
+    assert_eq!(ended.out, "where was I?\nawake\n");
     let events = events(&run_in(&world, &["sessions", "show", "talk", "--json"]).expect(0).out);
     let sequences: Vec<u64> = events.iter().map(|event| event["sequence"].as_u64().unwrap()).collect();
     assert_eq!(sequences, (1..=events.len() as u64).collect::<Vec<_>>());

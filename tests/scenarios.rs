@@ -1,11 +1,16 @@
-//! A case is a directory in `scenarios/`: `sandbar.toml`, `replies.toml`, `request.txt` (turns are divided by `---`), files of the
-//! workspace in `work/`, and in `events.snap` what must happen.
+//! A case is a directory in `scenarios/`: `sandbar.toml`, `replies.toml`, `request.txt` (turns are divided by `---`), `answers.txt`
+//! (one in JSON a line, for what its runs wait for), files of the workspace in `work/`, and in `events.snap` what must happen.
+//!
+//! Each recorded run is replayed at the end: its pattern must decide what it decided.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use sandbar::protocol::{Event, EventBody, RunRequest};
+use sandbar::Runtime;
+use sandbar::protocol::{Event, EventBody, RunRequest, SessionId, StopReason};
 
 use crate::support::built;
+use crate::support::person::go_on;
 use crate::support::ran::{Ran, line};
 use crate::support::world::World;
 
@@ -18,8 +23,9 @@ async fn every_scenario() {
         .collect();
     cases.sort();
     assert!(cases.len() > 10, "{cases:?}");
+    let mut emitted = BTreeSet::new();
     for case in cases {
-        let happened = play(&case).await;
+        let happened = play(&case, &mut emitted).await;
         let mut settings = insta::Settings::clone_current();
         settings.set_snapshot_path(&case);
         settings.set_prepend_module_to_snapshot(false);
@@ -27,9 +33,16 @@ async fn every_scenario() {
         settings.set_description("what happens, an event a line");
         settings.bind(|| insta::assert_snapshot!("events", happened));
     }
+    let declared = EventBody::NAMES.iter().map(|name| (*name).to_owned());
+    assert_eq!(
+        emitted,
+        declared.collect(),
+        "every kind of event happens in a scenario, and no other does"
+    );
 }
 
-async fn play(case: &Path) -> String {
+/// What happens, an event a line; the kinds of events that do are added to `emitted`.
+async fn play(case: &Path, emitted: &mut BTreeSet<String>) -> String {
     let read = |name: &str| {
         std::fs::read_to_string(case.join(name)).unwrap_or_else(|error| panic!("{case:?} {name}: {error}"))
     };
@@ -44,24 +57,59 @@ async fn play(case: &Path) -> String {
         }
     }
     let runtime = sandbar::Runtime::open_with(config, world.options()).await.unwrap();
+    let answers = std::fs::read_to_string(case.join("answers.txt")).unwrap_or_default();
+    let mut answers = answers.lines().map(|line| serde_json::from_str(line).unwrap());
     let (mut lines, mut session, mut events) = (Vec::new(), None, 0);
     for turn in read("request.txt").split("---\n") {
         let request = RunRequest {
             session: session.clone(),
             ..RunRequest::new(turn.trim())
         };
-        let ran = Ran::collect(runtime.run(request).await.unwrap()).await;
-        assert_gapless(&ran, events);
-        events += ran.events().count() as u64;
-        lines.extend(
-            ordered(&ran)
-                .into_iter()
-                .map(|line| line.replace(&world.path("").display().to_string(), "")),
-        );
+        let mut ran = Ran::read(runtime.run(request).await.unwrap()).await;
+        loop {
+            assert_gapless(&ran, events);
+            events += ran.events().count() as u64;
+            emitted.extend(ran.events().map(|event| event.body.name().to_owned()));
+            lines.extend(
+                ordered(&ran)
+                    .into_iter()
+                    .map(|line| line.replace(&world.path("").display().to_string(), "")),
+            );
+            if ran.result.stop_reason != StopReason::Suspended {
+                break;
+            }
+            let asked = runtime.store().open_suspensions().unwrap().remove(0).suspension.id;
+            let answer = answers
+                .next()
+                .unwrap_or_else(|| panic!("{case:?} has no answer to {asked}"));
+            ran = go_on(&runtime, &asked, &answer).await;
+        }
         session = Some(ran.session);
     }
+    assert_eq!(answers.next(), None, "{case:?}: nobody asked for it");
+    replay_all(&runtime, &session.expect("a case has a turn")).await;
     runtime.close().await;
     lines.join("\n")
+}
+
+async fn replay_all(runtime: &Runtime, session: &SessionId) {
+    let store = runtime.store();
+    let events = store.events(session, 0, 10_000).unwrap();
+    for run in store.runs(session).unwrap() {
+        let replay = runtime.replay(&run.id).await.unwrap();
+        assert!(replay.agrees(), "{:#?}", replay.steps);
+        let is_step = |event: &&Event| event.run == run.id && matches!(event.body, EventBody::StepDecided { .. });
+        assert_eq!(
+            replay.steps.len(),
+            events.iter().filter(is_step).count(),
+            "every step is replayed"
+        );
+    }
+    assert_eq!(
+        store.events(session, 0, 10_000).unwrap(),
+        events,
+        "a replay writes nothing"
+    );
 }
 
 fn assert_gapless(ran: &Ran, before: u64) {

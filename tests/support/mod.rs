@@ -1,11 +1,15 @@
 //! What the tests share: a world to run in, the program, and what a run has shown.
 
 pub(crate) mod built;
+pub(crate) mod cut;
+pub(crate) mod desk;
+pub(crate) mod person;
 pub(crate) mod program;
 pub(crate) mod provider;
 pub(crate) mod quiet;
 pub(crate) mod ran;
 pub(crate) mod script;
+pub(crate) mod terminal;
 pub(crate) mod world;
 
 use std::path::Path;

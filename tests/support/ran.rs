@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandbar::RunStream;
-use sandbar::protocol::{Action, Delta, Event, EventBody, RunResult, SessionId, StreamItem, ToolOutcome, ToolRequest};
+use sandbar::protocol::{
+    Action, DeltaKind, Event, EventBody, RunResult, SessionId, StreamItem, ToolOutcome, ToolRequest,
+};
 
 /// No run of a test takes as long, so that one that never ends is a failure and not a wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A run that has ended.
+/// What a run has shown until it ended, or until it waits for an answer.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) session: SessionId,
@@ -19,25 +21,32 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    pub(crate) async fn collect(mut stream: RunStream) -> Self {
+    /// A run that ends.
+    pub(crate) async fn collect(stream: RunStream) -> Self {
+        let ran = Self::read(stream).await;
+        match ran.items.last() {
+            Some(StreamItem::Event(last)) if matches!(last.body, EventBody::RunFinished(_)) => ran,
+            last => panic!("the run has not ended: {last:?}"),
+        }
+    }
+
+    /// A run that ends, or waits for an answer.
+    pub(crate) async fn read(mut stream: RunStream) -> Self {
+        let session = stream.session().clone();
         let mut items = Vec::new();
         let read = async {
             while let Some(item) = stream.next().await {
                 items.push(item.unwrap());
             }
+            stream.result().await.unwrap()
         };
-        tokio::time::timeout(PATIENCE, read).await.expect("a run must end");
-        let Some(StreamItem::Event(last)) = items.last() else {
-            panic!("the last item is no event: {items:?}")
-        };
-        let EventBody::RunFinished(result) = &last.body else {
-            panic!("the last event is {last:?}")
-        };
-        Self {
-            session: stream.session().clone(),
-            result: result.clone(),
-            items,
+        let result = tokio::time::timeout(PATIENCE, read).await.expect("a run must end");
+        if let Some(StreamItem::Event(last)) = items.last()
+            && let EventBody::RunFinished(last) = &last.body
+        {
+            assert_eq!(*last, result, "the journal has the same result");
         }
+        Self { session, items, result }
     }
 
     pub(crate) fn events(&self) -> impl Iterator<Item = &Arc<Event>> {
@@ -54,13 +63,8 @@ impl Ran {
             StreamItem::Event(_) => None,
         });
         deltas
-            .filter_map(|delta| {
-                if let Delta::Tool { text, .. } = delta {
-                    Some(text.as_str())
-                } else {
-                    None
-                }
-            })
+            .filter(|delta| delta.kind == DeltaKind::Tool)
+            .map(|delta| delta.text.as_str())
             .collect()
     }
 
@@ -105,19 +109,26 @@ pub(crate) fn line(event: &Event) -> String {
     let mut line = event.body.name().to_owned();
     let more = match &event.body {
         EventBody::RunStarted { agent, message, .. } => format!("{agent} {}", short(message)),
-        EventBody::StepDecided { step, actions, state } => {
+        EventBody::StepDecided {
+            step, actions, state, ..
+        } => {
             let actions: Vec<String> = actions.iter().map(action).collect();
             let state = state
                 .as_ref()
                 .map_or(String::new(), |state| format!(" +state {}", state.len()));
             format!("{step}: {}{state}", actions.join("; "))
         }
-        EventBody::ModelStarted { thread, appended, .. } => {
+        EventBody::ModelStarted {
+            thread,
+            appended,
+            attempt,
+            ..
+        } => {
             let appended: String = appended
                 .iter()
                 .map(|message| format!(" + {}", short(&message.text)))
                 .collect();
-            format!("{thread}{appended}")
+            format!("{thread}{appended}{}", again(*attempt))
         }
         EventBody::ModelFinished { reply, .. } => {
             let mut text = format!("{} {}", reply.finish_reason, short(&reply.message.text));
@@ -131,8 +142,9 @@ pub(crate) fn line(event: &Event) -> String {
             call_id,
             name,
             arguments,
+            attempt,
             ..
-        } => format!("{call_id} {name} {}", short(arguments)),
+        } => format!("{call_id} {name} {}{}", short(arguments), again(*attempt)),
         EventBody::ToolFinished { call_id, outcome, .. } => {
             let ok = if matches!(outcome, ToolOutcome::Output(_)) {
                 "ok"
@@ -143,12 +155,31 @@ pub(crate) fn line(event: &Event) -> String {
         }
         EventBody::Artifact(artifact) => format!("{} {}", artifact.name, artifact.media_type),
         EventBody::ReplyDiscarded { reason, .. } => reason.clone(),
+        EventBody::ValidationRetry { problem, .. } => short(problem),
         EventBody::Unsupported { message, .. } => message.clone(),
+        EventBody::Suspended(suspension) => {
+            let call = suspension.call.as_ref().map(|call| format!(" of {}", call.call_id));
+            let kind = suspension.kind.as_str();
+            format!("{kind}{} {}", call.unwrap_or_default(), short(&suspension.question))
+        }
+        EventBody::Resumed { answer, by, .. } => match (answer, by) {
+            (Some(answer), Some(by)) => format!("{answer} by {by}"),
+            _ => "after it was cut off".to_owned(),
+        },
+        EventBody::Custom { name, json } => format!("{name} {json}"),
         EventBody::RunFinished(result) => finished(result),
         EventBody::Unknown(value) => value.to_string(),
     };
     let _ = write!(line, " {more}");
     line
+}
+
+/// Nothing for the first attempt.
+fn again(attempt: u32) -> String {
+    match attempt {
+        1 => String::new(),
+        n => format!(" attempt {n}"),
+    }
 }
 
 pub(crate) fn finished(result: &RunResult) -> String {
@@ -184,6 +215,7 @@ fn action(action: &Action) -> String {
         Action::Ask(ask) => format!("ask {}", ask.question),
         Action::Artifact(artifact) => format!("artifact {}", artifact.name),
         Action::Discard { .. } => "discard".to_owned(),
+        Action::Emit { name, .. } => format!("emit {name}"),
         Action::Finish { reason, .. } => format!("finish {reason}"),
     }
 }

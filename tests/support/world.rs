@@ -3,17 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use sandbar::protocol::{Clock, Error, Result, RunRequest, SessionId};
 use sandbar::{Config, OpenOptions, Runtime};
 use tempfile::TempDir;
 
+use crate::support::desk::Desk;
 use crate::support::ran::Ran;
 use crate::support::{built, quiet};
 
 #[derive(Debug)]
 pub(crate) struct World {
     directory: TempDir,
+    data_dir: String,
+    desk: Option<Desk>,
+    clock: Arc<Steady>,
     limits: String,
     agent: String,
     more: String,
@@ -27,7 +32,7 @@ pub(crate) struct World {
 }
 
 /// Every look at it is a millisecond later.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Steady(AtomicU64);
 
 impl Clock for Steady {
@@ -41,6 +46,9 @@ impl World {
     pub(crate) fn new() -> Self {
         let world = Self {
             directory: tempfile::tempdir().unwrap(),
+            data_dir: String::new(),
+            desk: None,
+            clock: Arc::default(),
             limits: String::new(),
             agent: String::new(),
             more: String::new(),
@@ -50,11 +58,34 @@ impl World {
             entropy: Arc::default(),
             _share: quiet::share(),
         };
-        for name in ["plugins", "work", "data/cache"] {
+        for name in ["plugins", "work"] {
             std::fs::create_dir_all(world.path(name)).unwrap();
         }
-        std::os::unix::fs::symlink(built::shared_cache(), world.path("data/cache/components")).unwrap();
-        world.script("")
+        world.data_dir("data").script("")
+    }
+
+    /// From now on another directory for data, which is empty; the rest of the world stays.
+    pub(crate) fn data_dir(mut self, name: &str) -> Self {
+        let cache = self.path(name).join("cache");
+        std::fs::create_dir_all(&cache).unwrap();
+        std::os::unix::fs::symlink(built::shared_cache(), cache.join("components")).unwrap();
+        name.clone_into(&mut self.data_dir);
+        self
+    }
+
+    /// The tools of a desk, beside those of the plugins.
+    pub(crate) fn desk(mut self, desk: &Desk) -> Self {
+        self.desk = Some(desk.clone());
+        self
+    }
+
+    /// Time goes by, for all runtimes of this world.
+    pub(crate) fn forward(&self, time: Duration) {
+        self.clock.0.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
     }
 
     /// Each session gets a workspace of its own, so that no call waits for another session's.
@@ -117,6 +148,12 @@ impl World {
         self
     }
 
+    /// Lines for `[agents.main]` instead of those before.
+    pub(crate) fn agent_anew(mut self, lines: &str) -> Self {
+        self.agent.clear();
+        self.agent(lines)
+    }
+
     pub(crate) fn pattern(self, plugin: &str) -> Self {
         self.agent(&format!("pattern = {plugin:?}"))
     }
@@ -138,6 +175,11 @@ impl World {
         self.directory.path().join(name)
     }
 
+    /// The directory for data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path(&self.data_dir)
+    }
+
     /// A file as text.
     pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("`{name}`: {error}"))
@@ -145,9 +187,9 @@ impl World {
 
     pub(crate) fn config_text(&self) -> String {
         format!(
-            "data_dir = \"data\"\n{}\n{}\n[plugins]\ndirectories = [\"plugins\"]\n[limits]\n{}\
+            "data_dir = {:?}\n{}\n{}\n[plugins]\ndirectories = [\"plugins\"]\n[limits]\n{}\
              [models.script]\nprovider = \"scripted\"\nscript = \"replies.toml\"\n[agents.main]\nmodel = \"script\"\n{}\n{}",
-            self.default_agent, self.workspace, self.limits, self.agent, self.more
+            self.data_dir, self.default_agent, self.workspace, self.limits, self.agent, self.more
         )
     }
 
@@ -165,8 +207,9 @@ impl World {
         let entropy = self.entropy.clone();
         OpenOptions {
             worker: Some(built::program()),
-            clock: Arc::new(Steady(AtomicU64::new(0))),
+            clock: self.clock(),
             entropy: Arc::new(move || entropy.fetch_add(1, Ordering::Relaxed) + 1),
+            tools: self.desk.as_ref().map_or_else(Vec::new, Desk::tools),
             max_journal_bytes: self.max_journal_bytes,
             ..OpenOptions::default()
         }

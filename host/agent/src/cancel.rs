@@ -15,6 +15,13 @@ impl Default for Cancel {
 }
 
 impl Cancel {
+    /// One that is thrown already.
+    pub fn thrown() -> Self {
+        let cancel = Self::default();
+        cancel.cancel();
+        cancel
+    }
+
     pub fn cancel(&self) {
         self.0.send_replace(true);
     }

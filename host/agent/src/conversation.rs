@@ -43,11 +43,6 @@ impl Conversation {
         self.sequence
     }
 
-    pub(crate) fn advance(&mut self, sequence: u64, body: &EventBody) {
-        self.sequence = sequence;
-        self.apply_body(body);
-    }
-
     fn apply_body(&mut self, body: &EventBody) {
         match body {
             EventBody::RunStarted { message, .. } => self.push(MAIN, Message::new(Role::User, message.as_str()), None),
@@ -73,6 +68,9 @@ impl Conversation {
                 self.add_result(thread, call_id, name, outcome);
             }
             EventBody::ReplyDiscarded { id, .. } => self.discard(id),
+            EventBody::ValidationRetry { thread, problem, .. } => {
+                self.push(thread, Message::new(Role::User, problem.as_str()), None);
+            }
             EventBody::RunFinished(result) => {
                 self.threads.retain(|name, _| name == MAIN);
                 // A pattern may answer without the model; the next turn must see that answer.
@@ -87,6 +85,9 @@ impl Conversation {
             | EventBody::ToolStarted { .. }
             | EventBody::Artifact(_)
             | EventBody::Unsupported { .. }
+            | EventBody::Suspended(_)
+            | EventBody::Resumed { .. }
+            | EventBody::Custom { .. }
             | EventBody::Unknown(_) => {}
         }
     }
@@ -197,7 +198,7 @@ pub(crate) fn outcome_text(outcome: &ToolOutcome) -> (String, bool) {
 
 #[cfg(test)]
 mod tests {
-    use sandbar_protocol::{Error, ErrorKind, ModelReply, ToolCall, ToolOutput, Usage};
+    use sandbar_protocol::{Error, ErrorKind, ModelReply, RunSetup, ToolCall, ToolOutput, Usage};
 
     use super::*;
 
@@ -266,6 +267,7 @@ mod tests {
             agent: "a".to_owned(),
             message: "hi".to_owned(),
             workspace: None,
+            setup: RunSetup::default(),
         };
         for (n, body) in [
             started,
@@ -280,7 +282,8 @@ mod tests {
         .iter()
         .enumerate()
         {
-            conversation.advance(n as u64 + 1, body);
+            conversation.sequence = n as u64 + 1;
+            conversation.apply_body(body);
         }
         assert_eq!(
             shown(&conversation),

@@ -1,31 +1,39 @@
-//! The one place where a model or a tool is called: policy ▸ budget ▸ intent ▸ execute ▸ outcome.
+//! The one place where a model, a tool or a person is called: policy ▸ budget ▸ intent ▸ execute ▸ outcome.
 //!
-//! `dispatch` is the order of things; `effects/model.rs` and `effects/tool.rs` are its steps for each kind.
+//! `dispatch` is the order of things; `effects/model.rs`, `effects/tool.rs` and `effects/question.rs` are its steps for each kind. What the
+//! tape knows is not done again: an effect with an outcome gives that outcome, one without is mended or repeated.
 
 mod model;
+mod question;
 mod tool;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sandbar_protocol::{
-    Approver, Error, EventBody, Model, ModelAction, ModelReply, Result, RunId, SessionId, Tool, ToolOutcome,
-    WorkspaceId,
+    Answer, AskAction, Clock, Error, ErrorKind, EventBody, Model, ModelAction, ModelReply, Result, RunId, SessionId,
+    Tool, ToolOutcome, WorkspaceId, kill_point,
 };
 use sandbar_store::SessionWriter;
 use serde_json::Value;
 
+use crate::consent::{Attended, ConsentRules};
 use crate::conversation::Conversation;
+use crate::inbox::Inbox;
 use crate::locks::ResourceLocks;
 use crate::spending::Spending;
+use crate::tape::{PastOutcome, Tape};
+
+pub(crate) use question::{Asked, check_schema};
 
 /// What a run wants done.
 #[derive(Debug, Clone)]
 pub(crate) enum Effect {
     Model(ModelAction),
     Tool(ToolEffect),
+    Question(AskAction),
 }
 
 #[derive(Debug, Clone)]
@@ -41,20 +49,29 @@ pub(crate) struct ToolEffect {
 pub(crate) enum Outcome {
     Replied {
         id: String,
-        reply: ModelReply,
+        reply: Box<ModelReply>,
     },
-    ModelFailed(Error),
+    ModelFailed(Box<Error>),
     ToolEnded {
         call_id: String,
         name: String,
         text: Arc<str>,
         failed: bool,
     },
+    Answered {
+        id: String,
+        answer: Answer,
+    },
+    /// It waits for an answer that nobody here can give: the run leaves when what runs beside it has ended.
+    Waits,
+    /// It waited for an answer that did not come in time.
+    Expired(Box<Error>),
 }
 
 /// What the effects of one run share.
 pub(crate) struct Effects {
-    pub(crate) writer: Arc<SessionWriter>,
+    /// None in a replay: nothing may happen then, and behind the end of the tape nothing does.
+    pub(crate) writer: Option<Arc<SessionWriter>>,
     pub(crate) session: SessionId,
     pub(crate) run: RunId,
     pub(crate) model: Arc<dyn Model>,
@@ -64,17 +81,28 @@ pub(crate) struct Effects {
     pub(crate) workspace: Option<WorkspaceId>,
     pub(crate) locks: ResourceLocks,
     pub(crate) spending: Spending,
-    /// Asked before a tool that may change something is called; none lets the grants decide alone.
-    pub(crate) approver: Option<Approver>,
+    pub(crate) attended: Attended,
+    pub(crate) consent: Arc<ConsentRules>,
+    pub(crate) inbox: Inbox,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tape: Tape,
     /// Held while an event is appended, so that the fold has the journal's order.
     pub(crate) conversation: tokio::sync::Mutex<Conversation>,
+    pub(crate) state: State,
+}
+
+/// What changes while a run goes on.
+#[derive(Default)]
+pub(crate) struct State {
     /// Texts that the pattern may read, by id.
     pub(crate) texts: Arc<Mutex<HashMap<String, Arc<str>>>>,
     ordinal: AtomicU32,
     /// Effects with an intent and no outcome yet.
-    open: Mutex<BTreeMap<String, Open>>,
+    open: Mutex<Vec<(String, Open)>>,
     /// The text of a reply that is being written.
     partial: Mutex<String>,
+    /// Events of the tape that are no effects and have not been passed.
+    notes: Mutex<VecDeque<EventBody>>,
 }
 
 struct Open {
@@ -88,77 +116,124 @@ struct Admitted {
     input: Arc<Value>,
 }
 
-impl Effects {
-    #[expect(clippy::too_many_arguments, reason = "called once, with what a run consists of")]
-    pub(crate) fn new(
-        writer: Arc<SessionWriter>,
-        run: RunId,
-        model: Arc<dyn Model>,
-        instructions: String,
-        tools: Vec<Arc<dyn Tool>>,
-        workspace: Option<WorkspaceId>,
-        locks: ResourceLocks,
-        spending: Spending,
-        approver: Option<Approver>,
-        conversation: Conversation,
-    ) -> Self {
+impl State {
+    /// What a tape leaves to be done.
+    pub(crate) fn of(tape: &mut Tape) -> Self {
+        let started = Instant::now();
+        let open = tape.open_effects().into_iter();
         Self {
-            session: writer.session().clone(),
-            writer,
-            run,
-            model,
-            instructions,
-            tools,
-            workspace,
-            locks,
-            spending,
-            approver,
-            conversation: tokio::sync::Mutex::new(conversation),
-            texts: Arc::default(),
-            ordinal: AtomicU32::new(0),
-            open: Mutex::default(),
-            partial: Mutex::default(),
+            open: Mutex::new(open.map(|(id, effect)| (id, Open { effect, started })).collect()),
+            notes: Mutex::new(tape.take_notes()),
+            ..Self::default()
         }
+    }
+}
+
+impl Effects {
+    /// Effects are numbered in the order in which the pattern asks for them, so that a run that is gone over again gives each its number.
+    pub(crate) fn next_ordinal(&self) -> u32 {
+        self.state.ordinal.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Carries out one effect. An error is the host's own: the journal could not be written.
     ///
     /// Everything up to the first wait happens at the first poll, so that calls that are polled in order queue in order.
-    pub(crate) async fn dispatch(&self, effect: Effect) -> Result<Outcome> {
-        let ordinal = self.ordinal.fetch_add(1, Ordering::Relaxed) + 1;
+    pub(crate) async fn dispatch(&self, ordinal: u32, effect: Effect) -> Result<Outcome> {
         let id = format!("{}.{ordinal}", self.run);
+        if let Some(outcome) = self.known(&id, &effect)? {
+            return Ok(outcome);
+        }
         match effect {
             Effect::Model(action) => {
                 self.intent_to_ask(&id, ordinal, &action).await?;
+                kill_point("agent.model.intended");
                 let (executed, ms) = timed(self.ask(&id, &action)).await;
+                kill_point("agent.model.answered");
                 self.outcome_of_model(id, &action.thread, executed, ms).await
             }
             Effect::Tool(call) => {
-                let admitted = self.policy(&call).and_then(|admitted| self.budget().map(|()| admitted));
+                let admitted = self.policy(&call);
                 let mut ticket = admitted.as_ref().ok().and_then(|admitted| self.queue(admitted));
                 if let Some(ticket) = &mut ticket {
                     ticket.granted().await;
                 }
-                let admitted = self.approve(&id, &call, admitted).await;
-                self.intent_to_call(&id, ordinal, &call, admitted.as_ref().ok()).await?;
-                let (executed, ms) = timed(self.call(&id, &call, admitted)).await;
-                drop(ticket);
-                self.outcome_of_tool(id, call, executed, ms).await
+                let admitted = match self.consent(&id, &call, admitted).await? {
+                    tool::Word::Given(admitted) => admitted.and_then(|admitted| self.budget().map(|()| admitted)),
+                    tool::Word::Instead(outcome) => {
+                        // It was begun, and counts.
+                        self.spending.count_tool_call();
+                        return self.outcome_of_tool(id, call, outcome, 0).await;
+                    }
+                    tool::Word::Ends(outcome) => return Ok(outcome),
+                };
+                self.execute(id, ordinal, call, admitted).await
             }
+            Effect::Question(question) => self.put(id, &question).await,
         }
+    }
+
+    /// What the tape knows of an effect that has ended. The run counts it as it did then.
+    fn known(&self, id: &str, effect: &Effect) -> Result<Option<Outcome>> {
+        let Some((past, outcome)) = self
+            .tape
+            .effect(id)
+            .and_then(|past| Some((past, past.outcome.as_ref()?)))
+        else {
+            return Ok(None);
+        };
+        Ok(Some(match (effect, outcome) {
+            (Effect::Model(_), PastOutcome::Replied(reply)) => self.replied(id.to_owned(), reply.clone()),
+            (Effect::Model(_), PastOutcome::NoReply(error)) => Outcome::ModelFailed(Box::new(error.clone())),
+            (Effect::Tool(call), PastOutcome::Tool(outcome)) => {
+                if !past.refused {
+                    self.spending.take_tool_call();
+                }
+                self.ended(call, outcome)
+            }
+            _ => return Err(other_recording(id)),
+        }))
     }
 
     /// Appends to the journal and to the conversation.
     pub(crate) async fn record(&self, body: EventBody) -> Result<()> {
+        let Some(writer) = &self.writer else {
+            return Err(end_of_tape());
+        };
         let mut conversation = self.conversation.lock().await;
-        let sequence = self.writer.append(&self.run, body.clone()).await?;
-        conversation.advance(sequence, &body);
+        kill_point("agent.event.append");
+        let event = writer.append(&self.run, body).await?;
+        conversation.apply(&event);
+        kill_point("agent.event.appended");
         Ok(())
+    }
+
+    /// The same for what is no effect: on the tape it is passed, behind its end it is appended.
+    pub(crate) async fn note(&self, body: EventBody) -> Result<()> {
+        let passed = lock(&self.state.notes).pop_front().is_some();
+        if passed {
+            return Ok(());
+        }
+        kill_point("agent.note.begins");
+        self.record(body).await?;
+        kill_point("agent.note.recorded");
+        Ok(())
+    }
+
+    /// Whether the next note is on the tape.
+    pub(crate) fn is_noted(&self) -> bool {
+        !lock(&self.state.notes).is_empty()
+    }
+
+    pub(crate) async fn flush(&self) -> Result<()> {
+        match &self.writer {
+            Some(writer) => writer.flush().await,
+            None => Err(end_of_tape()),
+        }
     }
 
     /// Ends what was running when the run was stopped, so that no intent is left without an outcome.
     pub(crate) async fn interrupt(&self, why: &Error) -> Result<()> {
-        let open = std::mem::take(&mut *lock(&self.open));
+        let open = std::mem::take(&mut *lock(&self.state.open));
         for (effect, Open { effect: what, started }) in open {
             let ms = millis(started.elapsed());
             let body = match what {
@@ -175,6 +250,8 @@ impl Effects {
                     outcome: ToolOutcome::Error(why.clone()),
                     ms,
                 },
+                // A suspension is closed by the end of its run.
+                Effect::Question(_) => continue,
             };
             self.record(body).await?;
         }
@@ -182,27 +259,42 @@ impl Effects {
     }
 
     pub(crate) fn keep_text(&self, id: &str, text: Arc<str>) {
-        lock(&self.texts).insert(id.to_owned(), text);
+        lock(&self.state.texts).insert(id.to_owned(), text);
     }
 
     /// The text of an unfinished reply.
     pub(crate) fn partial(&self) -> String {
-        lock(&self.partial).clone()
+        lock(&self.state.partial).clone()
     }
 
     fn note_open(&self, id: &str, effect: Effect) {
-        lock(&self.open).insert(
-            id.to_owned(),
-            Open {
-                effect,
-                started: Instant::now(),
-            },
-        );
+        self.close(id);
+        let started = Instant::now();
+        lock(&self.state.open).push((id.to_owned(), Open { effect, started }));
     }
 
     fn close(&self, id: &str) {
-        lock(&self.open).remove(id);
+        lock(&self.state.open).retain(|(other, _)| other != id);
     }
+}
+
+/// A replay has come to where nothing was recorded.
+pub(crate) fn end_of_tape() -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        "end-of-recording",
+        "the recording of the run ends here",
+    )
+}
+
+/// The journal has another kind of effect under this number than the loop asks for.
+fn other_recording(id: &str) -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        "other-recording",
+        format!("the journal has another kind of effect as `{id}` than the run asks for"),
+    )
+    .with_hint("report this as a defect, with the run's `sandbar sessions show --json`")
 }
 
 async fn timed<T>(future: impl Future<Output = T>) -> (T, u64) {

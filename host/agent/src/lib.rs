@@ -1,18 +1,31 @@
 //! The agent loop: asks the pattern, carries out its actions, keeps the conversation.
 //!
-//! `run.rs` is the loop, `effects.rs` the one place where a model or a tool is called. Sessions are read and written through the store;
+//! `run.rs` is a run from its beginning to its end, `steps.rs` the loop, `effects.rs` the one place where a model, a tool or a person is called,
+//! `tape.rs` what the journal says already, for a run that is continued or replayed. Sessions are read and written through the store;
 //! models, tools and patterns come in as traits.
 
 mod arguments;
+mod budget;
+mod calls;
 mod cancel;
+mod consent;
 mod conversation;
 mod effects;
+mod inbox;
 mod locks;
+mod replay;
 mod resource;
 mod run;
 mod spending;
+mod steps;
+mod tape;
 
+pub use budget::WhenUsedUp;
 pub use cancel::Cancel;
+pub use consent::{Attended, ConsentRules, Rule, Unattended};
 pub use conversation::Conversation;
+pub use inbox::{Inbox, POLL};
 pub use locks::ResourceLocks;
-pub use run::{RunAgent, RunInput, run};
+pub use replay::{ReplayInput, ReplayedStep, replay, seen_by_models};
+pub use run::{RunAgent, RunInput, RunPlace, run};
+pub use tape::{Start, Tape};

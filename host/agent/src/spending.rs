@@ -8,8 +8,10 @@ use sandbar_protocol::{Limits, Usage};
 
 #[derive(Debug)]
 pub(crate) struct Spending {
-    limits: Limits,
+    limits: Mutex<Limits>,
     started: Instant,
+    /// Used before this process had the run.
+    before: Duration,
     tool_calls: AtomicU32,
     model_calls: AtomicU32,
     usage: Mutex<Usage>,
@@ -42,10 +44,11 @@ impl Drop for Pause<'_> {
 }
 
 impl Spending {
-    pub(crate) fn start(limits: Limits) -> Self {
+    pub(crate) fn start(limits: Limits, before: Duration) -> Self {
         Self {
-            limits,
+            limits: Mutex::new(limits),
             started: Instant::now(),
+            before,
             tool_calls: AtomicU32::new(0),
             model_calls: AtomicU32::new(0),
             usage: Mutex::default(),
@@ -55,11 +58,17 @@ impl Spending {
 
     /// Whether one more tool call is within the limit; counts it if so.
     pub(crate) fn take_tool_call(&self) -> bool {
+        let most = self.limits().tool_calls;
         self.tool_calls
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |calls| {
-                (calls < self.limits.tool_calls).then_some(calls + 1)
+                (calls < most).then_some(calls + 1)
             })
             .is_ok()
+    }
+
+    /// Counts one that was made already, whatever the limit is now.
+    pub(crate) fn count_tool_call(&self) {
+        self.tool_calls.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn add_model_call(&self, usage: Usage) {
@@ -80,13 +89,18 @@ impl Spending {
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        self.limits
+        *lock(&self.limits)
+    }
+
+    /// A person lets the run go on.
+    pub(crate) fn extend(&self, extend: impl FnOnce(&mut Limits)) {
+        extend(&mut lock(&self.limits));
     }
 
     pub(crate) fn wall(&self) -> Duration {
         let pauses = lock(&self.pauses);
         let now = pauses.since.map_or(Duration::ZERO, |since| since.elapsed());
-        self.started.elapsed().saturating_sub(pauses.past + now)
+        self.before + self.started.elapsed().saturating_sub(pauses.past + now)
     }
 
     pub(crate) fn pause(&self) -> Pause<'_> {
@@ -109,7 +123,7 @@ impl Spending {
     }
 
     pub(crate) fn wall_left(&self) -> Duration {
-        Duration::from_millis(self.limits.wall_ms).saturating_sub(self.wall())
+        Duration::from_millis(self.limits().wall_ms).saturating_sub(self.wall())
     }
 }
 

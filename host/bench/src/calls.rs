@@ -8,7 +8,7 @@ use sandbar::plugins::SandboxSpec;
 use sandbar::protocol::SessionId;
 use serde_json::json;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::measure::{Samples, Stopwatch, ratio};
@@ -73,7 +73,11 @@ async fn raw(guests: &Path) -> wasmtime::Result<(Samples, Samples)> {
         .total_memories(64)
         .total_tables(64)
         .total_stacks(16)
-        .total_core_instances(128);
+        .total_core_instances(128)
+        // As ours: what it saves is wasmtime's.
+        .linear_memory_keep_resident(64 << 10)
+        .table_keep_resident(4 << 10)
+        .pagemap_scan(Enabled::Auto);
     config
         .epoch_interruption(true)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));

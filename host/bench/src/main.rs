@@ -37,8 +37,10 @@ fn main() -> anyhow::Result<()> {
     if wanted("calls") {
         runtime.block_on(calls::rows(&guests, &mut table))?;
     }
-    if wanted("turns") {
-        runtime.block_on(turns::rows(&guests, &mut table))?;
+    for (group, journal) in turns::GROUPS {
+        if wanted("turns") || wanted(group) {
+            runtime.block_on(turns::row(&guests, journal, &mut table))?;
+        }
     }
     if wanted("history") {
         runtime.block_on(history::rows(&mut table))?;

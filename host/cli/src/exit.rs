@@ -11,11 +11,12 @@ Exit codes:
     1  failure
     2  wrong usage or configuration, or a name that isn't there
     3  denied by a policy or a grant
-    4  a limit was met: steps, tool calls, a budget
+    4  a limit was met: steps, tool calls, a budget, the time for an answer
     5  the run's time is over
     6  the model failed
     7  a plugin or pattern failed
     8  the journal or a file could not be read or written
+    9  the run waits for an answer: `sandbar runs list` names it
   130  interrupted or cancelled";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub(crate) enum Exit {
     Model = 6,
     Plugin = 7,
     Storage = 8,
+    Waits = 9,
     Interrupted = 130,
 }
 
@@ -49,7 +51,8 @@ impl Exit {
     pub(crate) fn of_result(result: &RunResult) -> Self {
         match result.stop_reason {
             StopReason::Finished => Self::Ok,
-            StopReason::MaxSteps | StopReason::MaxToolCalls => Self::Limit,
+            StopReason::MaxSteps | StopReason::MaxToolCalls | StopReason::Expired => Self::Limit,
+            StopReason::Suspended => Self::Waits,
             StopReason::Timeout => Self::Timeout,
             StopReason::Cancelled => Self::Interrupted,
             StopReason::ModelFailed => Self::Model,
@@ -113,6 +116,8 @@ mod tests {
         check(StopReason::Finished, None, 0);
         check(StopReason::MaxSteps, Some(ErrorKind::Limit), 4);
         check(StopReason::MaxToolCalls, Some(ErrorKind::Limit), 4);
+        check(StopReason::Expired, Some(ErrorKind::Limit), 4);
+        check(StopReason::Suspended, None, 9);
         check(StopReason::Timeout, Some(ErrorKind::Limit), 5);
         check(StopReason::Cancelled, Some(ErrorKind::Cancelled), 130);
         check(StopReason::ModelFailed, Some(ErrorKind::Model), 6);

@@ -2,6 +2,9 @@
 
 use sandbar::protocol::{Error, EventBody, RunResult, StopReason, ToolOutcome, ToolOutput};
 
+use serde_json::Value;
+
+use crate::answer::shown;
 use crate::sanitise::{one_line, sanitise};
 use crate::style::{Paint, Style};
 
@@ -77,16 +80,56 @@ pub(crate) fn event_line(body: &EventBody, paint: Paint) -> Option<String> {
         EventBody::Unsupported { message, .. } => {
             format!("  {} {}", paint.with(Style::Yellow, "!"), one_line(message, SHOWN))
         }
+        EventBody::ValidationRetry { problem, .. } => {
+            let problem = one_line(problem, SHOWN);
+            format!(
+                "  {} the reply does not fit, asked again: {problem}",
+                paint.with(Style::Yellow, "!")
+            )
+        }
+        EventBody::Suspended(suspension) => {
+            let (mark, kind) = (paint.with(Style::Yellow, "?"), suspension.kind.as_str());
+            let question = one_line(&suspension.question, SHOWN);
+            format!(
+                "  {mark} waits for an answer: {kind} {}  {}",
+                suspension.id,
+                dim(&question)
+            )
+        }
+        EventBody::Resumed { suspension, answer, by } => {
+            format!(
+                "  {} {}",
+                paint.with(Style::Cyan, "▸"),
+                resumed(suspension.is_some(), answer.as_ref(), by.as_deref())
+            )
+        }
+        EventBody::Custom { name, json } => {
+            let (mark, name) = (paint.with(Style::Cyan, "·"), one_line(name, SHOWN));
+            format!("  {mark} {name}  {}", dim(&one_line(&json.to_string(), SHOWN)))
+        }
         _ => return None,
     })
 }
 
+/// Why a run goes on.
+fn resumed(was_asked: bool, answer: Option<&Value>, by: Option<&str>) -> String {
+    match answer {
+        Some(answer) => {
+            let value = shown(answer.get("decision").unwrap_or(answer));
+            let by = one_line(by.unwrap_or("somebody"), SHOWN);
+            format!("answered by {by}: {}", one_line(&value, SHOWN))
+        }
+        None if was_asked => "goes on without an answer".to_owned(),
+        None => "goes on; the process that had it ended".to_owned(),
+    }
+}
+
 /// How a run ended and what it took, without its error.
 pub(crate) fn summary(result: &RunResult, paint: Paint) -> String {
-    let style = if result.stop_reason == StopReason::Finished {
-        Style::Green
-    } else {
-        Style::Red
+    let style = match result.stop_reason {
+        StopReason::Finished => Style::Green,
+        StopReason::Suspended => Style::Yellow,
+        _ => Style::Red,
     };
     let mut facts = vec![
         count(result.steps.into(), "step"),
@@ -116,6 +159,8 @@ pub(crate) fn stop_reason(reason: StopReason) -> &'static str {
         StopReason::Cancelled => "cancelled",
         StopReason::ModelFailed => "model failed",
         StopReason::PatternFailed => "pattern failed",
+        StopReason::Expired => "not answered in time",
+        StopReason::Suspended => "waiting for an answer",
         StopReason::HostFailed => "host failed",
     }
 }
@@ -174,7 +219,7 @@ fn for_user(output: &ToolOutput) -> String {
 #[cfg(test)]
 mod tests {
     use sandbar::protocol::{ErrorKind, RunId, SessionId, Usage};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -249,6 +294,30 @@ mod tests {
         check(
             json!({ "type": "run.started", "agent": "a", "message": "m", "workspace": null }),
             None,
+        );
+    }
+
+    #[test]
+    fn waiting_and_going_on() {
+        let question = json!({ "type": "suspended", "id": "q-1", "kind": "approval", "question": "may\nit?", "schema": {},
+            "expires_ms": 1, "answered_by": "operator" });
+        check(question, Some("  ? waits for an answer: approval q-1  may it?"));
+        let answer =
+            json!({ "type": "resumed", "suspension": "q-1", "answer": { "decision": "once" }, "by": "ada\u{1b}[2J" });
+        check(answer, Some("  ▸ answered by ada: once"));
+        let text = json!({ "type": "resumed", "suspension": "q-1", "answer": "blue", "by": "ada" });
+        check(text, Some("  ▸ answered by ada: blue"));
+        check(
+            json!({ "type": "resumed" }),
+            Some("  ▸ goes on; the process that had it ended"),
+        );
+        check(
+            json!({ "type": "validation.retry", "id": "m", "thread": "main", "problem": "`/a`: wrong" }),
+            Some("  ! the reply does not fit, asked again: `/a`: wrong"),
+        );
+        check(
+            json!({ "type": "custom", "name": "plan", "json": { "steps": 2 } }),
+            Some("  · plan  {\"steps\":2}"),
         );
     }
 

@@ -1,5 +1,6 @@
 //! The program `sandbar`: flags in, text out. What it does is done by the runtime; this is the only crate that prints.
 
+mod answer;
 mod author;
 mod cli;
 mod commands;
@@ -19,6 +20,7 @@ mod table;
 mod terminal;
 mod transcript;
 mod usage;
+mod waiting;
 mod watch;
 
 use std::process::ExitCode;

@@ -90,6 +90,11 @@ mod tests {
             rustix::io::write(&input, keys.as_bytes()).unwrap();
             person
         }
+
+        /// Somebody who has typed nothing yet, and the keyboard.
+        pub(crate) fn who_thinks() -> (Self, OwnedFd) {
+            person()
+        }
     }
 
     fn person() -> (Person, OwnedFd) {

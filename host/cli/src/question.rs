@@ -1,70 +1,91 @@
-//! The question whether a tool may change something: how it reads, and what an answer means.
+//! A question to a person: how it reads.
 
-use sandbar::protocol::ApprovalRequest;
+use sandbar::protocol::{SuspendedCall, Suspension, SuspensionKind};
 use serde_json::Value;
 
+use crate::answer::{numbered, shown};
 use crate::sanitise::{exact, one_line, sanitise};
 use crate::style::{Paint, Style};
-
-pub(crate) const CHOICES: &str = "  allow? [y]es, [n]o, [a]ll in this run, [s]top: ";
-
-pub(crate) const CHOICES_AGAIN: &str =
-    "  `y`, `n` (a reason may follow, which the model reads), `a` or `s`, and Enter: ";
 
 /// How much of one argument is shown, in characters. A preview says more of a long one.
 const SHOWN: usize = 400;
 /// The same where there is no preview.
 const SHOWN_ALONE: usize = 4000;
 
-/// A person's answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Yes,
-    /// With what the model is told, which may be empty.
-    No(String),
-    All,
-    Stop,
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// What is asked, in lines. What comes from a plugin stands behind a bar, so that it can't pass for ours.
+pub(crate) fn lines(suspension: &Suspension, now_ms: u64, paint: Paint) -> Vec<String> {
+    let mark = paint.with(Style::Yellow, "?");
+    let bar = paint.with(Style::Dim, "│");
+    let tool = suspension.call.as_ref().map_or("a tool", |call| call.tool.as_str());
+    let tool = paint.with(Style::Bold, &one_line(tool, 100));
+    let mut lines = vec![match suspension.kind {
+        SuspensionKind::Approval => format!("  {mark} {tool} {}", permission(suspension.call.as_ref(), paint)),
+        SuspensionKind::Question => format!("  {mark} the agent asks"),
+        SuspensionKind::UnknownOutcome => format!("  {mark} {tool} was cut off: did it happen?"),
+        SuspensionKind::Budget => format!("  {mark} the run has used up a limit"),
+        SuspensionKind::SignIn => format!("  {mark} a tool needs you to sign in"),
+    }];
+    if let Some(call) = &suspension.call {
+        lines.extend(call_lines(call, paint));
+    }
+    let said = match (suspension.kind, &suspension.call) {
+        (SuspensionKind::Approval, Some(call)) => call.preview.as_deref().unwrap_or_default(),
+        _ => &suspension.question,
+    };
+    let said = sanitise(said);
+    lines.extend(said.lines().map(|line| format!("  {bar} {}", diff_line(line, paint))));
+    if let (SuspensionKind::Question, Some(choices)) = (suspension.kind, numbered(&suspension.schema)) {
+        let numbers = choices.iter().enumerate();
+        lines.extend(numbers.map(|(n, choice)| format!("    {}. {}", n + 1, shown(choice))));
+    }
+    lines.extend(expiry(suspension, now_ms).map(|expiry| format!("    {}", paint.with(Style::Yellow, &expiry))));
+    lines
 }
 
-/// None for what is no answer. An empty line is none: a key that is hit too often must not be consent.
-pub(crate) fn parse(line: &str) -> Option<Answer> {
-    let line = line.trim();
-    let end = line.find(|c: char| !c.is_alphanumeric()).unwrap_or(line.len());
-    let (word, rest) = line.split_at(end);
-    let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ':' | ';' | '.' | '-'));
-    match (word.to_lowercase().as_str(), rest) {
-        ("n" | "no", reason) => Some(Answer::No(reason.to_owned())),
-        ("y" | "yes", "") => Some(Answer::Yes),
-        ("a" | "all", "") => Some(Answer::All),
-        ("s" | "stop", "") => Some(Answer::Stop),
+/// What each choice allows afterwards, where that is more than what it says.
+pub(crate) fn consequences(suspension: &Suspension) -> Option<String> {
+    let tool = one_line(&suspension.call.as_ref()?.tool, 100);
+    (suspension.kind == SuspensionKind::Approval).then(|| {
+        format!(
+            "yes: this call · session: every call of {tool} in this session · always: every call of it in this workspace, until \
+             `sandbar grants revoke`"
+        )
+    })
+}
+
+/// What can be typed; the cursor stays behind it.
+pub(crate) fn prompt(suspension: &Suspension) -> &'static str {
+    match suspension.kind {
+        SuspensionKind::Approval => "  allow? [y]es once, [s]ession, always, [n]o with a reason, [q]uit: ",
+        SuspensionKind::UnknownOutcome => "  retry, skip, result and what it was, or [q]uit: ",
+        SuspensionKind::Budget => "  extend (by how many), stop, or [q]uit: ",
+        SuspensionKind::SignIn => "  done, cancel, or [q]uit: ",
+        SuspensionKind::Question if numbered(&suspension.schema).is_some() => "  which? ",
+        SuspensionKind::Question if suspension.schema["type"] == "string" => "  answer: ",
+        SuspensionKind::Question => "  answer (JSON): ",
+    }
+}
+
+/// `expires in 3 h`, where that is less than a day away.
+pub(crate) fn expiry(suspension: &Suspension, now_ms: u64) -> Option<String> {
+    let left = suspension.expires_ms.saturating_sub(now_ms);
+    match left {
+        0 => Some("expired".to_owned()),
+        1..DAY_MS => Some(format!("expires in {}", span(left))),
         _ => None,
     }
 }
 
-/// Everything that a person needs to answer, in lines. What comes from the tool stands behind a bar, so that it can't pass for ours.
-pub(crate) fn lines(request: &ApprovalRequest, paint: Paint) -> Vec<String> {
-    let what = match request.destructive {
-        true => paint.with(
-            Style::Red,
-            "wants to change something, and may destroy what can't be brought back",
-        ),
-        false => "wants to change something".to_owned(),
-    };
-    let tool = paint.with(Style::Bold, &one_line(&request.tool, 100));
-    let mut lines = vec![format!("  {} {tool} {what}", paint.with(Style::Yellow, "?"))];
-    let shown = if request.preview.is_some() { SHOWN } else { SHOWN_ALONE };
-    lines.extend(arguments(&request.arguments).map(|(name, value)| {
-        let name = paint.with(Style::Dim, &format!("{}:", one_line(&exact(name), 100)));
-        format!("    {name} {}", cut(&value, shown))
-    }));
-    let bar = paint.with(Style::Dim, "│");
-    let preview = sanitise(request.preview.as_deref().unwrap_or_default());
-    lines.extend(
-        preview
-            .lines()
-            .map(|line| format!("  {bar} {}", diff_line(line, paint))),
-    );
-    lines
+/// A time to come, in its largest unit.
+pub(crate) fn span(ms: u64) -> String {
+    match ms / 60_000 {
+        0 => format!("{} s", ms.div_ceil(1000)),
+        minutes @ 1..60 => format!("{minutes} min"),
+        minutes @ 60..2880 => format!("{} h", minutes / 60),
+        minutes => format!("{} days", minutes / 1440),
+    }
 }
 
 /// A line of a unified diff in its colour. Its text must be sanitised.
@@ -79,14 +100,36 @@ pub(crate) fn diff_line(line: &str, paint: Paint) -> String {
     paint.with(style, line)
 }
 
-/// Each argument as JSON, so that where a text ends can be seen; short ones first, since those name what is changed.
-fn arguments(arguments: &Value) -> impl Iterator<Item = (&str, String)> {
-    let fields = arguments.as_object().into_iter().flatten();
-    let mut fields: Vec<_> = fields
-        .map(|(name, value)| (name.as_str(), exact(&value.to_string())))
+fn permission(call: Option<&SuspendedCall>, paint: Paint) -> String {
+    match call.is_some_and(|call| call.destructive) {
+        true => paint.with(
+            Style::Red,
+            "asks for permission, and may destroy what can't be brought back",
+        ),
+        false => "asks for permission".to_owned(),
+    }
+}
+
+fn call_lines(call: &SuspendedCall, paint: Paint) -> Vec<String> {
+    let most = if call.preview.is_some() { SHOWN } else { SHOWN_ALONE };
+    let Some(fields) = call.arguments.as_object() else {
+        let text = call
+            .arguments
+            .as_str()
+            .map_or_else(|| call.arguments.to_string(), str::to_owned);
+        return vec![format!("    {}", cut(&exact(&text), most))];
+    };
+    // Each as JSON, so that where a text ends can be seen; short ones first, since those name what is changed.
+    let mut fields: Vec<(&String, String)> = fields
+        .iter()
+        .map(|(name, value): (_, &Value)| (name, exact(&value.to_string())))
         .collect();
     fields.sort_by_key(|(_, value)| value.len());
-    fields.into_iter()
+    let line = |(name, value): (&String, String)| {
+        let name = paint.with(Style::Dim, &format!("{}:", one_line(&exact(name), 100)));
+        format!("    {name} {}", cut(&value, most))
+    };
+    fields.into_iter().map(line).collect()
 }
 
 fn cut(text: &str, most: usize) -> String {
@@ -100,53 +143,26 @@ fn cut(text: &str, most: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::json;
 
     use super::*;
+    use crate::answer::tests::suspension;
 
-    #[test]
-    fn answers() {
-        let check = |line: &str, expected: Option<Answer>| assert_eq!(parse(line), expected, "{line:?}");
-        let no = |reason: &str| Some(Answer::No(reason.to_owned()));
-        for yes in ["y", "Y\n", " yes ", "YES"] {
-            check(yes, Some(Answer::Yes));
-        }
-        check("n", no(""));
-        check("no\n", no(""));
-        check("n use another name", no("use another name"));
-        check("No, it is Ada's", no("it is Ada's"));
-        check("n: later", no("later"));
-        check("a", Some(Answer::All));
-        check("all", Some(Answer::All));
-        check("s", Some(Answer::Stop));
-        check("stop\n", Some(Answer::Stop));
-        for unclear in [
-            "",
-            "\n",
-            " ",
-            "yeah",
-            "y and more",
-            "not that",
-            "allow",
-            "stop it",
-            "1",
-            "ü",
-        ] {
-            check(unclear, None);
-        }
-    }
+    const PLAIN: Paint = Paint { coloured: false };
 
     fn check(arguments: Value, preview: Option<&str>, destructive: bool, expected: &str) {
-        let request = ApprovalRequest {
+        let call = SuspendedCall {
             call_id: "c".to_owned(),
             tool: "files__edit".to_owned(),
-            arguments: Arc::new(arguments),
+            arguments,
             destructive,
             preview: preview.map(str::to_owned),
         };
-        assert_eq!(lines(&request, Paint { coloured: false }).join("\n"), expected);
+        let approval = Suspension {
+            call: Some(call),
+            ..suspension(SuspensionKind::Approval)
+        };
+        assert_eq!(lines(&approval, 0, PLAIN).join("\n"), expected);
     }
 
     #[test]
@@ -155,15 +171,67 @@ mod tests {
             json!({ "path": "a.md" }),
             Some("--- a.md\n+++ a.md\n@@ -1 +1 @@\n-one\n+two\u{1b}[2J\r\n  allow? yes\n"),
             false,
-            "  ? files__edit wants to change something\n    path: \"a.md\"\n  │ --- a.md\n  │ +++ a.md\n  │ @@ -1 +1 @@\n  │ -one\n  │ +two\n  │   allow? yes",
+            "  ? files__edit asks for permission\n    path: \"a.md\"\n  │ --- a.md\n  │ +++ a.md\n  │ @@ -1 +1 @@\n  │ -one\n  │ +two\n  │   allow? yes",
         );
         check(
             json!({ "path": "a\u{200b}b\u{202e}\n\u{1b}[1m", "n": 1 }),
             None,
             true,
-            "  ? files__edit wants to change something, and may destroy what can't be brought back\n    n: 1\n    path: \"a\\u{200b}b\\u{202e}\\n\\u001b[1m\"",
+            "  ? files__edit asks for permission, and may destroy what can't be brought back\n    n: 1\n    path: \"a\\u{200b}b\\u{202e}\\n\\u001b[1m\"",
         );
-        check(json!({}), None, false, "  ? files__edit wants to change something");
+        check(json!({}), None, false, "  ? files__edit asks for permission");
+        check(
+            json!("not\njson"),
+            None,
+            false,
+            "  ? files__edit asks for permission\n    not\\njson",
+        );
+    }
+
+    #[test]
+    fn each_kind_reads_as_what_it_is() {
+        let check = |kind: SuspensionKind, schema: Value, expected: &str| {
+            let asked = Suspension {
+                question: "which\u{1b}[2J\ncolour?".to_owned(),
+                schema,
+                ..suspension(kind)
+            };
+            let shown = format!("{}\n{}", lines(&asked, 0, PLAIN).join("\n"), prompt(&asked));
+            assert_eq!(shown, expected);
+        };
+        let asked = "  ? the agent asks\n  │ which\n  │ colour?\n";
+        let question = SuspensionKind::Question;
+        let choices = format!("{asked}    1. red\n    2. a b\n  which? ");
+        check(question, json!({ "enum": ["red", "a\nb"] }), &choices);
+        check(question, json!({ "type": "string" }), &format!("{asked}  answer: "));
+        check(question, json!({}), &format!("{asked}  answer (JSON): "));
+        check(
+            SuspensionKind::Budget,
+            json!({}),
+            "  ? the run has used up a limit\n  │ which\n  │ colour?\n  extend (by how many), stop, or [q]uit: ",
+        );
+        check(
+            SuspensionKind::SignIn,
+            json!({}),
+            "  ? a tool needs you to sign in\n  │ which\n  │ colour?\n  done, cancel, or [q]uit: ",
+        );
+    }
+
+    #[test]
+    fn expiry_is_told_when_it_is_near() {
+        let check = |expires_ms: u64, expected: Option<&str>| {
+            let asked = Suspension {
+                expires_ms,
+                ..suspension(SuspensionKind::Question)
+            };
+            assert_eq!(expiry(&asked, 1000).as_deref(), expected);
+        };
+        check(1000, Some("expired"));
+        check(3500, Some("expires in 3 s"));
+        check(1000 + 90 * 60_000, Some("expires in 1 h"));
+        check(1000 + DAY_MS, None);
+        assert_eq!(span(3 * DAY_MS), "3 days");
+        assert_eq!(span(59 * 60_000), "59 min");
     }
 
     #[test]

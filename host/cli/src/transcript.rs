@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sandbar::protocol::{Delta, EventBody, StreamItem};
+use sandbar::protocol::{Delta, DeltaKind, EventBody, StreamItem};
 
 use crate::lines::event_line;
 use crate::sanitise::sanitise;
@@ -55,21 +55,22 @@ impl Transcript {
     }
 
     fn take_delta(&mut self, delta: &Delta) {
-        match delta {
-            Delta::Model { effect, text } => {
+        let effect = &*delta.effect;
+        match delta.kind {
+            DeltaKind::Model => {
                 if let Some(answer) = self.answers.get_mut(effect) {
-                    answer.push_str(text);
-                    self.print(text);
+                    answer.push_str(&delta.text);
+                    self.print(&delta.text);
                 }
             }
-            Delta::Tool { effect, text } => {
+            DeltaKind::Tool => {
                 let mut unfinished = self.progress.remove(effect).unwrap_or_default();
-                unfinished.push_str(text);
+                unfinished.push_str(&delta.text);
                 while let Some((line, rest)) = unfinished.split_once('\n') {
                     self.print_progress(line);
                     unfinished = rest.to_owned();
                 }
-                self.progress.insert(effect.clone(), unfinished);
+                self.progress.insert(effect.to_owned(), unfinished);
             }
         }
     }
@@ -186,8 +187,12 @@ mod tests {
         json!({ "type": "model.started", "effect": effect, "ordinal": 1, "model": "m", "thread": thread })
     }
 
+    fn preview(kind: &str, effect: &str, text: &str) -> Value {
+        json!({ "type": kind, "effect": effect, "started": 1, "attempt": 1, "offset": 0, "text": text })
+    }
+
     fn delta(effect: &str, text: &str) -> Value {
-        json!({ "type": "model.delta", "effect": effect, "text": text })
+        preview("model.delta", effect, text)
     }
 
     fn finished(effect: &str, thread: &str, text: &str) -> Value {
@@ -255,7 +260,7 @@ mod tests {
 
     #[test]
     fn progress_comes_in_lines() {
-        let progress = |text| json!({ "type": "tool.delta", "effect": "t", "text": text });
+        let progress = |text| preview("tool.delta", "t", text);
         let finished = json!({ "type": "tool.finished", "effect": "t", "call_id": "c", "thread": "main", "name": "build",
             "output": { "text": "ok" }, "ms": 3 });
         check(

@@ -7,6 +7,7 @@ use sandbar::protocol::{Error, ErrorKind};
 use serde_json::json;
 
 use crate::exit::Exit;
+use crate::sanitise::sanitise;
 
 /// Says what is wrong, or shows the help that was asked for.
 #[expect(
@@ -16,6 +17,11 @@ use crate::exit::Exit;
 pub(crate) fn misused(problem: &clap::Error) -> ExitCode {
     let asked_for = matches!(problem.kind(), Problem::DisplayHelp | Problem::DisplayVersion);
     let as_json = std::env::args_os().any(|argument| argument == "--json");
+    if let (Some(error), false) = (own_error(problem), as_json) {
+        eprintln!("error: {}", sanitise(&error.message));
+        eprintln!("hint: {}", sanitise(error.hint.as_deref().unwrap_or(HELP_HINT)));
+        return Exit::Usage.into();
+    }
     if asked_for || !as_json {
         problem.exit();
     }
@@ -25,15 +31,24 @@ pub(crate) fn misused(problem: &clap::Error) -> ExitCode {
     Exit::Usage.into()
 }
 
+const HELP_HINT: &str = "`--help` shows what can be said";
+
+/// What our own parser of a value said: it names the value, cut to what can be read.
+fn own_error(problem: &clap::Error) -> Option<&Error> {
+    std::error::Error::source(problem)?.downcast_ref()
+}
+
 /// The first line is the problem; what clap proposes below it is the hint.
 fn as_error(problem: &clap::Error) -> Error {
+    if let Some(error) = own_error(problem) {
+        return error.clone();
+    }
     let text = problem.to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or("the command line can't be read");
     let message = first.strip_prefix("error: ").unwrap_or(first);
     let tip = lines.find_map(|line| line.strip_prefix("tip: "));
-    Error::new(ErrorKind::InvalidInput, "bad-usage", message)
-        .with_hint(tip.unwrap_or("`--help` shows what can be said"))
+    Error::new(ErrorKind::InvalidInput, "bad-usage", message).with_hint(tip.unwrap_or(HELP_HINT))
 }
 
 #[cfg(test)]
@@ -54,9 +69,14 @@ mod tests {
             "`--help` shows what can be said",
         );
         check(
+            &["sandbar", "run", "--session", "../x"],
+            "the session id `../x` starts with `.`",
+            "an id is 1 to 128 of A-Z a-z 0-9 . _ - and does not start with a dot",
+        );
+        check(
             &["sandbar", "rum"],
             "unrecognized subcommand 'rum'",
-            "a similar subcommand exists: 'run'",
+            "some similar subcommands exist: 'runs', 'run'",
         );
     }
 }

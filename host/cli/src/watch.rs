@@ -1,10 +1,9 @@
-//! Following a run to its end, and what an interrupt does to it.
+//! Following a run to its end, or to where it waits, and what an interrupt does to it.
 
-use sandbar::protocol::{Error, ErrorKind, EventBody, Result, RunResult, StreamItem};
-use sandbar::store::Store;
+use sandbar::protocol::{EventBody, Result, RunResult, StreamItem};
 use sandbar::{RunStream, Runtime};
 
-use crate::consent::{BeforeCall, Decision, Desk};
+use crate::consent::{Calls, Decision, Desk, Presence, Scene, Unobserved};
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::interrupts::Interrupts;
@@ -18,7 +17,8 @@ pub(crate) async fn watch(
     terminal: &Terminal,
     show: impl FnMut(&StreamItem),
 ) -> Outcome<RunResult> {
-    watch_and_answer(stream, runtime, terminal, &mut Desk::new(None), &mut |_, _| {}, show).await
+    let mut desk = Desk::new(Presence::Nobody);
+    watch_and_answer(stream, runtime, terminal, &mut desk, &mut Unobserved, show).await
 }
 
 /// The same for a run whose questions arrive at a desk. Nothing is shown while a question is open.
@@ -27,21 +27,23 @@ pub(crate) async fn watch_and_answer(
     runtime: &Runtime,
     terminal: &Terminal,
     desk: &mut Desk,
-    before_call: BeforeCall<'_>,
+    calls: &mut dyn Calls,
     show: impl FnMut(&StreamItem),
 ) -> Outcome<RunResult> {
     let mut interrupts = Interrupts::new()?;
     let mut cancelled = false;
-    let mut shown = Shown {
-        show,
-        sequence: 0,
-        result: None,
+    let mut shown = Shown { show };
+    let session = stream.session().clone();
+    let scene = Scene {
+        session: &session,
+        store: runtime.store(),
+        terminal,
     };
     loop {
         let cancel = tokio::select! {
             item = stream.next() => match item {
                 Some(item) => {
-                    shown.take(&item?);
+                    shown.take(&item?, calls);
                     false
                 }
                 None => break,
@@ -53,13 +55,12 @@ pub(crate) async fn watch_and_answer(
                 true
             }
             question = desk.next() => {
-                shown.catch_up(&mut stream, runtime.store()).await?;
+                shown.catch_up(&mut stream, calls).await?;
                 if cancelled {
                     desk.leave(question);
                     continue;
                 }
-                let session = stream.session();
-                desk.decide(question, session, &mut interrupts, terminal, before_call).await == Decision::Stop
+                desk.decide(question, &scene, &mut interrupts, calls).await == Decision::Stop
             }
         };
         if cancel {
@@ -69,39 +70,42 @@ pub(crate) async fn watch_and_answer(
         }
     }
     desk.clear();
-    let lost = || Error::new(ErrorKind::Internal, "run-lost", "the run ended without saying how");
-    Ok(shown.result.ok_or_else(lost)?)
+    Ok(stream.result().await?)
 }
 
 /// What has been shown of a run.
 struct Shown<F> {
     show: F,
-    /// Of the last event.
-    sequence: u64,
-    result: Option<RunResult>,
 }
 
 impl<F: FnMut(&StreamItem)> Shown<F> {
-    fn take(&mut self, item: &StreamItem) {
+    fn take(&mut self, item: &StreamItem, calls: &mut dyn Calls) {
         (self.show)(item);
-        if let StreamItem::Event(event) = item {
-            self.sequence = event.sequence;
-            if let EventBody::RunFinished(finished) = &event.body {
-                self.result = Some(finished.clone());
-            }
+        let StreamItem::Event(event) = item else { return };
+        if let EventBody::ToolStarted {
+            call_id,
+            name,
+            arguments,
+            refused: false,
+            ..
+        } = &event.body
+        {
+            calls.begun(call_id, name, arguments);
         }
     }
 
-    /// Shows what is in the journal: it led to the question that waits.
-    async fn catch_up(&mut self, stream: &mut RunStream, store: &Store) -> Result<()> {
-        let head = store.session(stream.session())?.map_or(0, |session| session.events);
-        while self.sequence < head {
-            match stream.next().await {
-                Some(item) => self.take(&item?),
-                None => break,
+    /// Shows what led to the question that waits: it was committed before, and so is there.
+    async fn catch_up(&mut self, stream: &mut RunStream, calls: &mut dyn Calls) -> Result<()> {
+        loop {
+            tokio::select! {
+                biased;
+                item = stream.next() => match item {
+                    Some(item) => self.take(&item?, calls),
+                    None => return Ok(()),
+                },
+                () = std::future::ready(()) => return Ok(()),
             }
         }
-        Ok(())
     }
 }
 

@@ -16,6 +16,8 @@ use crate::limits::MAX_REPLY_BYTES;
 
 /// What a call counts beside its arguments: the number of calls is limited too.
 const CALL_BYTES: usize = 1024;
+/// A reply that is too large and asks for more calls than this is so because of them.
+const MANY_CALLS: usize = 1000;
 /// The most of a provider's own word for why it stopped, in characters.
 const REASON_CHARS: usize = 40;
 
@@ -108,7 +110,10 @@ impl ChatFold {
         let parts = self.chunk(&value);
         self.done |= whole;
         if self.bytes > MAX_REPLY_BYTES {
-            return Err(Failure::lasting(self.target.too_large()));
+            return Err(Failure::lasting(match self.slots.len() {
+                many if many > MANY_CALLS => self.target.too_many_calls(many),
+                _ => self.target.too_large(),
+            }));
         }
         for part in &parts {
             self.assembly.push(part).map_err(Failure::lasting)?;

@@ -240,6 +240,18 @@ impl Target {
             .with_hint(format!("set `max_tokens` of `[models.{}]`, or ask for less", self.name))
     }
 
+    pub(crate) fn too_many_calls(&self, calls: usize) -> Error {
+        let message = format!(
+            "the answer of {} asks for more than {} tool calls at once",
+            self.shown(),
+            calls - 1
+        );
+        model_error("too-many-calls", message).with_hint(format!(
+            "the model has lost its way: ask again, offer fewer tools, or set another `model` in `[models.{}]`",
+            self.name
+        ))
+    }
+
     pub(crate) fn stalled(&self, waited: Duration) -> Error {
         let message = format!(
             "nothing of an answer came from {} for {} seconds",

@@ -3,7 +3,7 @@
 //! A script is checked as a whole when it is loaded - keys, regular expressions, names in `${…}` - so that what remains to go wrong
 //! during a run is the conversation itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use regex::Regex;
@@ -25,6 +25,16 @@ pub(crate) struct Script {
     /// The file, as messages name it.
     pub(crate) origin: String,
     pub(crate) replies: Vec<Reply>,
+    threads: HashMap<String, Thread>,
+}
+
+/// The replies of one thread, so that a long script costs no more per call than a short one.
+#[derive(Debug, Default)]
+struct Thread {
+    /// Places in the script's list.
+    replies: Vec<usize>,
+    /// Positions within the thread of those that capture.
+    capturing: Vec<usize>,
 }
 
 /// One scripted reply.
@@ -90,24 +100,45 @@ impl Script {
             .enumerate()
             .map(|(index, reply)| file.reply(index + 1, reply))
             .collect::<Result<Vec<_>>>()?;
+        let mut threads: HashMap<String, Thread> = HashMap::new();
+        for (place, reply) in replies.iter().enumerate() {
+            let thread = threads.entry(reply.thread.clone()).or_default();
+            if reply.capture.is_some() {
+                thread.capturing.push(thread.replies.len());
+            }
+            thread.replies.push(place);
+        }
         let script = Self {
             origin: origin.to_owned(),
             replies,
+            threads,
         };
         script.check_names()?;
         Ok(script)
     }
 
-    /// The replies of one thread, in order.
-    pub(crate) fn thread<'a>(&'a self, thread: &'a str) -> impl Iterator<Item = &'a Reply> {
-        self.replies.iter().filter(move |reply| reply.thread == thread)
+    /// The reply at a position of its thread.
+    pub(crate) fn reply(&self, thread: &str, position: usize) -> Option<&Reply> {
+        let place = *self.threads.get(thread)?.replies.get(position)?;
+        self.replies.get(place)
+    }
+
+    pub(crate) fn last_reply(&self, thread: &str) -> Option<&Reply> {
+        let place = *self.threads.get(thread)?.replies.last()?;
+        self.replies.get(place)
+    }
+
+    /// The positions of a thread's replies that capture, in order.
+    pub(crate) fn capturing(&self, thread: &str) -> &[usize] {
+        self.threads.get(thread).map_or(&[], |thread| &thread.capturing)
     }
 
     /// Every `${name}` must be captured by this reply or an earlier one of its thread.
     fn check_names(&self) -> Result<()> {
         for reply in &self.replies {
-            let earlier = self
-                .thread(&reply.thread)
+            let capturing = self.capturing(&reply.thread).iter();
+            let earlier = capturing
+                .filter_map(|position| self.reply(&reply.thread, *position))
                 .take_while(|other| other.number <= reply.number);
             let known: BTreeSet<&str> = earlier
                 .filter_map(|other| other.capture.as_ref())

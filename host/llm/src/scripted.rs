@@ -83,21 +83,12 @@ enum Due {
 
 impl Script {
     fn answer(&self, request: &ModelRequest) -> Result<Due> {
-        let assistants: Vec<usize> = (0..request.messages.len())
-            .filter(|at| request.messages[*at].role == Role::Assistant)
-            .collect();
-        let index = assistants.len();
-        let replies: Vec<&Reply> = self.thread(&request.thread).take(index + 1).collect();
-        let Some(reply) = replies.get(index) else {
-            return Err(self.exhausted(request, replies.last().copied()));
+        let index = request.messages.iter().filter(|message| is_reply(message)).count();
+        let Some(reply) = self.reply(&request.thread, index) else {
+            return Err(self.exhausted(request, self.last_reply(&request.thread)));
         };
         self.check(reply, request)?;
-        let mut variables = Variables::new();
-        // An earlier reply saw the messages before the assistant message that it became; the due one sees them all.
-        let seen = assistants.iter().copied().chain([request.messages.len()]);
-        for (earlier, end) in replies.iter().zip(seen) {
-            self.capture(earlier, last_text(&request.messages[..end]), &mut variables)?;
-        }
+        let variables = self.variables(request, index)?;
         match &reply.answer {
             Answer::Fails(error) => Err(error.clone()),
             Answer::Hangs => Ok(Due::Never),
@@ -123,6 +114,25 @@ impl Script {
                 })
             }
         }
+    }
+
+    /// What the replies of a thread up to the one at `index` have captured.
+    fn variables(&self, request: &ModelRequest, index: usize) -> Result<Variables> {
+        let mut variables = Variables::new();
+        let capturing = self.capturing(&request.thread);
+        if capturing.first().is_none_or(|first| *first > index) {
+            return Ok(variables);
+        }
+        let messages = &request.messages;
+        // An earlier reply saw the messages before the assistant message that it became; the due one sees them all.
+        let assistants = (0..messages.len()).filter(|at| is_reply(&messages[*at]));
+        let seen: Vec<usize> = assistants.chain([messages.len()]).collect();
+        for position in capturing.iter().take_while(|position| **position <= index) {
+            if let (Some(reply), Some(end)) = (self.reply(&request.thread, *position), seen.get(*position)) {
+                self.capture(reply, last_text(&messages[..*end]), &mut variables)?;
+            }
+        }
+        Ok(variables)
     }
 
     /// Compares what was sent with what the reply expects; the first difference is the error.
@@ -224,6 +234,10 @@ impl Script {
         let message = format!("{so_far}, but was sent `{sent}`");
         Error::new(ErrorKind::Model, "script-exhausted", message).with_hint(hint)
     }
+}
+
+fn is_reply(message: &Message) -> bool {
+    message.role == Role::Assistant
 }
 
 fn last_text(messages: &[Arc<Message>]) -> &str {

@@ -129,6 +129,7 @@ fn traits(tool: &str, annotations: Vec<(String, String)>) -> Result<ToolTraits> 
             "idempotent" => traits.idempotent = flag()?,
             "exclusive" => traits.exclusive = flag()?,
             "previews" => traits.previews = flag()?,
+            "approval" => traits.approval = flag()?,
             "resource" if value.len() <= 256 => traits.resource = Some(value),
             "resource" => return Err(wrong("at most 256 bytes")),
             "timeout-ms" => traits.timeout_ms = Some(value.parse().map_err(|_| wrong("milliseconds"))?),

@@ -14,6 +14,7 @@ use crate::error::{chain, internal};
 use crate::guest::GuestState;
 use crate::limits::{
     ASYNC_STACK, MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_TABLES, MAX_WASM_STACK,
+    MEMORY_KEPT, TABLE_KEPT,
 };
 
 /// Settings that shape the machine code. The compile worker uses the same: code is only loaded by an engine that agrees.
@@ -57,6 +58,8 @@ pub(crate) fn running_engine(max_instances: u32) -> Result<(Engine, Allocation)>
         .max_tables_per_component(MAX_TABLES)
         .max_memory_size(MAX_MEMORY_BYTES as usize)
         .table_elements(MAX_TABLE_ELEMENTS)
+        .linear_memory_keep_resident(MEMORY_KEPT)
+        .table_keep_resident(TABLE_KEPT)
         .pagemap_scan(Enabled::Auto);
     let mut pooling = config();
     pooling.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));

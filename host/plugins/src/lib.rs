@@ -32,6 +32,7 @@ mod seeded;
 mod slots;
 mod ticker;
 mod tool;
+pub mod wall;
 mod warm;
 mod worker;
 mod workspace;

@@ -51,6 +51,11 @@ pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
 /// The most that one linear memory can be configured to; the pooling allocator reserves address space for it, no memory.
 pub(crate) const MAX_MEMORY_BYTES: u64 = 4 << 30;
 pub(crate) const MAX_TABLES: u32 = 16;
+/// What the place of an instance keeps of its memory for the next one, zeroed: giving pages back to the system and taking them again
+/// costs a small tool more than its work. A guest can make the host keep this much for each place, no more.
+pub(crate) const MEMORY_KEPT: usize = 64 << 10;
+/// The same of each of its tables; most have less than a page.
+pub(crate) const TABLE_KEPT: usize = 4 << 10;
 /// QuickJS components have three memories, componentize-py's one for each native module.
 pub(crate) const MAX_MEMORIES: u32 = 16;
 /// Core instances in one component; componentize-py's have about 30.

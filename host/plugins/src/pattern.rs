@@ -214,6 +214,10 @@ fn action(action: wit::Action) -> Result<Action, String> {
             id: discard.id,
             reason: discard.reason,
         },
+        wit::Action::Emit(emit) => Action::Emit {
+            json: json("news", &emit.json)?,
+            name: emit.name,
+        },
         wit::Action::Finish(finish) => Action::Finish {
             text: finish.text,
             reason: finish.reason,

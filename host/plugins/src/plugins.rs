@@ -18,6 +18,7 @@ use crate::limits::{GuestLimits, MAX_MODEL_TOOL_NAME_BYTES};
 use crate::meter::CallStats;
 use crate::plugin::{Loaded, Plugin, Ready, Status};
 use crate::sandbox::{Sandbox, SandboxSpec};
+use crate::wall::Wall;
 use crate::worker::CompileWorker;
 
 /// Settings of the plugin host.
@@ -29,6 +30,8 @@ pub struct PluginsConfig {
     pub cache_directory: PathBuf,
     /// The program that compiles; none takes the running one, which must call `worker_entry`.
     pub worker: Option<PathBuf>,
+    /// Puts compile workers behind the kernel's wall, as far as this kernel has one.
+    pub kernel_sandbox: bool,
     pub limits: GuestLimits,
     /// Instances at once.
     pub max_instances: u32,
@@ -54,6 +57,7 @@ pub struct Plugins {
     pub(crate) host: Arc<Host>,
     pub(crate) cache: Cache,
     pub(crate) limits: GuestLimits,
+    worker_wall: Option<Wall>,
     plugins: BTreeMap<String, Arc<Plugin>>,
     /// Files that lost their name to another.
     shadowed: Vec<Arc<Plugin>>,
@@ -64,7 +68,7 @@ impl Plugins {
     pub async fn open(config: PluginsConfig, progress: impl Fn(Preparation) + Send + Sync) -> Result<Arc<Self>> {
         let host = Host::start(config.max_instances, config.guest_memory_bytes)?;
         let cache = Cache::open(&config.cache_directory, &host.fingerprint)?;
-        let worker = CompileWorker::new(config.worker)?;
+        let worker = CompileWorker::new(config.worker, config.kernel_sandbox)?;
         let mut memo = cache.read_memo();
         let (candidates, twins) = by_name(discover(&config.directories, &config.bundled, &mut memo)?);
         if memo.changed {
@@ -104,6 +108,7 @@ impl Plugins {
             host,
             cache,
             limits: config.limits,
+            worker_wall: worker.wall(),
             plugins,
             shadowed: twins,
         }))
@@ -159,9 +164,19 @@ impl Plugins {
         let _ = self.host.observer.set(Box::new(observer));
     }
 
+    /// The SHA-256 of a usable plugin's component, hexadecimal.
+    pub fn digest_of(&self, name: &str, kind: Kind) -> Result<String> {
+        self.usable(name, kind).map(|(plugin, _)| plugin.digest.clone())
+    }
+
     /// Whether instances come from a pool; otherwise each takes longer to make.
     pub fn is_pooling(&self) -> bool {
         self.host.allocation == crate::engine::Allocation::Pooling
+    }
+
+    /// What the kernel has put around the worker that compiled; none if nothing had to be compiled.
+    pub fn worker_wall(&self) -> Option<Wall> {
+        self.worker_wall
     }
 
     /// A usable plugin of a kind, or why there is none.

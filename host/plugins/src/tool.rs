@@ -30,6 +30,10 @@ impl Tool for WasmTool {
         &self.exposed.spec
     }
 
+    fn digest(&self) -> &str {
+        self.setup.plugin.digest.as_str()
+    }
+
     fn input_schema(&self) -> &Schema {
         &self.exposed.schema
     }

@@ -32,7 +32,8 @@ impl Warm {
     /// Takes the instance out: while it runs, it isn't in the cache.
     pub(crate) fn take(&self, key: &WarmKey) -> Option<Guest> {
         let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = guests.iter().position(|(other, _)| other == key)?;
+        // What was put last is taken next: a run asks for its pattern once a step.
+        let index = guests.iter().rposition(|(other, _)| other == key)?;
         guests.remove(index).map(|(_, guest)| guest)
     }
 
@@ -60,6 +61,10 @@ impl Warm {
     pub(crate) fn drop_owner(&self, owner: &str) {
         let dropped: VecDeque<_> = {
             let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+            // Most owners leave none behind, and the instances of the others needn't move for them.
+            if guests.iter().all(|(key, _)| key.owner != owner) {
+                return;
+            }
             let (gone, kept) = std::mem::take(&mut *guests)
                 .into_iter()
                 .partition(|(key, _)| key.owner == owner);

@@ -6,6 +6,7 @@
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -21,11 +22,15 @@ use crate::facts::Shape;
 use crate::limits::{
     COMPILE_ADDRESS_SPACE, COMPILE_CPU_SECONDS, COMPILE_WALL, MAX_CODE_BYTES, MAX_COMPONENT_BYTES, WORKER_HANDSHAKE,
 };
+use crate::wall::Wall;
 
 /// The first argument of a process that is a compile worker.
 pub const WORKER_ARGUMENT: &str = "__sandbar-compile-worker";
 
-/// What a worker says first. Another program that we started by mistake says something else.
+/// The second argument of a worker that is to work without the kernel's wall.
+const WITHOUT_WALL: &str = "without-kernel-sandbox";
+
+/// What a worker says first, and then which wall it has. Another program that we started by mistake says something else.
 const HANDSHAKE: &str = concat!("sandbar-compile-worker ", env!("CARGO_PKG_VERSION"));
 
 #[derive(Serialize, Deserialize)]
@@ -56,10 +61,14 @@ pub(crate) fn is_worker() -> bool {
 }
 
 fn serve() -> std::io::Result<()> {
+    limit()?;
+    let wall = match std::env::args_os().nth(2) {
+        Some(argument) if argument == WITHOUT_WALL => Wall::default(),
+        _ => Wall::around_compiler(),
+    };
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{HANDSHAKE}")?;
+    writeln!(stdout, "{HANDSHAKE} {}", serde_json::to_string(&wall)?)?;
     stdout.flush()?;
-    confine()?;
     let mut bytes = Vec::new();
     std::io::stdin()
         .lock()
@@ -82,7 +91,7 @@ fn serve() -> std::io::Result<()> {
 }
 
 /// Limits on this process, before it reads a byte from outside.
-fn confine() -> std::io::Result<()> {
+fn limit() -> std::io::Result<()> {
     let lower = |resource, to: u64| {
         let hard = getrlimit(resource).maximum;
         let to = hard.map_or(to, |hard| hard.min(to));
@@ -107,11 +116,14 @@ fn confine() -> std::io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct CompileWorker {
     program: PathBuf,
+    kernel_sandbox: bool,
+    /// What the first worker has said.
+    wall: OnceLock<Wall>,
 }
 
 impl CompileWorker {
     /// `program`: the binary to start; none takes the running one.
-    pub(crate) fn new(program: Option<PathBuf>) -> Result<Self> {
+    pub(crate) fn new(program: Option<PathBuf>, kernel_sandbox: bool) -> Result<Self> {
         if is_worker() {
             return Err(no_worker(
                 "this process is a compile worker, but `worker_entry` was not called",
@@ -121,13 +133,23 @@ impl CompileWorker {
             Some(program) => program,
             None => own_program().map_err(|source| no_worker("this program can't find itself").with_source(source))?,
         };
-        Ok(Self { program })
+        Ok(Self {
+            program,
+            kernel_sandbox,
+            wall: OnceLock::new(),
+        })
+    }
+
+    /// None: no worker was needed yet.
+    pub(crate) fn wall(&self) -> Option<Wall> {
+        self.wall.get().copied()
     }
 
     /// Compiles in a child. Every way to fail is an error that says what happened to the child.
     pub(crate) async fn compile(&self, bytes: &[u8]) -> Result<(Shape, Vec<u8>)> {
         let mut child = Command::new(&self.program)
             .arg(WORKER_ARGUMENT)
+            .args((!self.kernel_sandbox).then_some(WITHOUT_WALL))
             .env_clear()
             .env("RAYON_NUM_THREADS", "2")
             // glibc reserves 64 MiB of address space per thread's arena; the child's address space is limited.
@@ -187,7 +209,11 @@ impl CompileWorker {
         let read = timeout(WORKER_HANDSHAKE, stdout.take(200).read_until(b'\n', &mut line)).await;
         let said = String::from_utf8_lossy(&line);
         match read {
-            Ok(Ok(_)) if said.trim_end() == HANDSHAKE => Ok(()),
+            Ok(_) if let Some(wall) = wall_said(&said) => {
+                // All workers of a host are alike.
+                let _ = self.wall.set(wall);
+                Ok(())
+            }
             Ok(_) => Err(no_worker(&format!(
                 "`{}` was started as compile worker and said {:?} instead of {HANDSHAKE:?}",
                 self.program.display(),
@@ -222,6 +248,8 @@ impl CompileWorker {
                         "compiling it took more than {COMPILE_CPU_SECONDS} s of processor time"
                     ));
                 }
+                // SIGSYS: the filter of system calls.
+                Some(31) => return forbidden(),
                 _ => {}
             }
         }
@@ -234,6 +262,19 @@ fn own_program() -> std::io::Result<PathBuf> {
     let path = std::env::current_exe()?;
     let gone = cfg!(target_os = "linux") && !path.exists();
     Ok(if gone { "/proc/self/exe".into() } else { path })
+}
+
+/// What stands behind the handshake; none if this isn't one.
+fn wall_said(line: &str) -> Option<Wall> {
+    serde_json::from_str(line.strip_prefix(HANDSHAKE)?).ok()
+}
+
+fn forbidden() -> Error {
+    broken(
+        "compile-forbidden",
+        "compiling it made the compiler do what compilers don't do, and the kernel ended it",
+    )
+    .with_hint("it may be an attack: don't use this file")
 }
 
 fn refused(why: &str) -> Error {

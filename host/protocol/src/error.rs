@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What kind of thing went wrong; the command line's exit code and the retry policy follow it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
     /// The caller asked for something malformed: arguments, a request, a name with bad characters.
@@ -40,7 +41,7 @@ pub enum ErrorKind {
 ///
 /// `source` keeps what caused it for logs; it isn't serialised, so that no path or secret of the host reaches a guest or a journal
 /// by accident.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Error {
     /// Stable, for programs: lower-case words joined by `-`, such as `plugin-trapped`.
     pub code: String,

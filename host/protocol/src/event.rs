@@ -2,123 +2,268 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Action, Artifact, Error, ModelReply, RunId, RunResult, SessionId, ToolOutput};
+use crate::{
+    Action, Artifact, Error, Limits, ModelReply, RunId, RunResult, SessionId, Suspension, SuspensionId, ToolOutput,
+};
 
 /// One committed row of a session's journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
+    /// The session whose journal it is in.
     pub session: SessionId,
     /// 1, 2, 3 … without a gap in a session.
     pub sequence: u64,
+    /// The run that it is of.
     pub run: RunId,
-    /// Milliseconds since 1970 UTC.
+    /// When it was appended: milliseconds since 1970 UTC.
     pub at_ms: u64,
     #[serde(flatten)]
     pub body: EventBody,
 }
 
 /// What happened. `type` in JSON.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub enum EventBody {
+    /// A run begins: what was asked of which agent.
     #[serde(rename = "run.started")]
     RunStarted {
+        /// Name of the agent in the configuration.
         agent: String,
+        /// What the user asked.
         message: String,
+        /// The directory that its tools see; null without one.
         workspace: Option<crate::WorkspaceId>,
+        /// What the agent's name stood for: a run that is continued later goes on with this.
+        #[serde(default, skip_serializing_if = "RunSetup::is_unknown")]
+        setup: RunSetup,
     },
     /// What the pattern decided; replay compares it.
     #[serde(rename = "step.decided")]
     StepDecided {
+        /// 1 for the first step of the run.
         step: u32,
+        /// Milliseconds that the run had left when the pattern was asked.
+        #[serde(default)]
+        ms_left: u64,
+        /// In the order in which they are carried out.
         actions: Vec<Action>,
-        /// The pattern's state where it changed.
+        /// The pattern's own state, as bytes; absent where it is as it was.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<Vec<u8>>,
     },
     /// A model call begins: the intent of an effect. `appended` are the messages that the pattern added to the thread.
     #[serde(rename = "model.started")]
     ModelStarted {
+        /// Names the call in all events and previews of it.
         effect: String,
+        /// Counts the effects of the run from 1.
         ordinal: u32,
+        /// 1, and one more each time that the call is made again after the process died in it; absent for the first.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        attempt: u32,
+        /// Name of the model in the configuration.
         model: String,
+        /// The conversation that is continued: `main`, or one of the pattern's own.
         thread: String,
+        /// Messages that the pattern added to the thread; absent without any.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         appended: Vec<crate::Message>,
     },
     /// The authoritative answer of a model call.
     #[serde(rename = "model.finished")]
     ModelFinished {
+        /// The call.
         effect: String,
+        /// The conversation that the reply belongs to.
         thread: String,
         reply: ModelReply,
+        /// Milliseconds that the call took.
         ms: u64,
     },
     /// An attempt that gave no answer; its previews are void.
     #[serde(rename = "model.discarded")]
-    ModelDiscarded { effect: String, error: Error, ms: u64 },
+    ModelDiscarded {
+        /// The call.
+        effect: String,
+        /// Why there is no answer.
+        error: Error,
+        /// Milliseconds that the attempt took.
+        ms: u64,
+    },
     /// A tool call begins: the intent of an effect.
     #[serde(rename = "tool.started")]
     ToolStarted {
+        /// Names the call in all events and previews of it.
         effect: String,
-        /// The effect that asked for it; none for the run itself.
+        /// The effect that asked for it; absent where the run itself did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent: Option<String>,
+        /// Counts the effects of the run from 1.
         ordinal: u32,
+        /// 1, and one more each time that the call is made again because nobody knew how it ended; absent for the first.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        attempt: u32,
+        /// The id under which the model, or the pattern, asked for the call.
         call_id: String,
+        /// The conversation that the result goes to.
         thread: String,
+        /// `<plugin>__<tool>`.
         name: String,
+        /// As the model wrote them: perhaps no JSON.
         arguments: String,
         /// SHA-256 of the canonical arguments, hexadecimal.
         argument_digest: String,
         /// The same when the call is repeated after a crash.
         idempotency_key: String,
+        /// Whether it may be repeated: twice is the same as once.
         idempotent: bool,
+        /// A rule, a person or a limit said no: nothing is called, and the call doesn't count; absent for no.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        refused: bool,
     },
+    /// A tool call has ended: `output` is there if the tool gave one, `error` if it failed. A failure is data for the model, the run goes on.
     #[serde(rename = "tool.finished")]
     ToolFinished {
+        /// The call.
         effect: String,
+        /// The id under which it was asked for.
         call_id: String,
+        /// The conversation that the result goes to.
         thread: String,
+        /// `<plugin>__<tool>`.
         name: String,
         #[serde(flatten)]
         outcome: ToolOutcome,
+        /// Milliseconds that the call took.
         ms: u64,
     },
+    /// The pattern hands out a result that is kept beside the conversation.
     #[serde(rename = "artifact")]
     Artifact(Artifact),
     /// The pattern took back a reply: it leaves its thread.
     #[serde(rename = "reply.discarded")]
-    ReplyDiscarded { id: String, reason: String },
+    ReplyDiscarded {
+        /// The reply: the effect of its model call.
+        id: String,
+        /// The pattern's own words.
+        reason: String,
+    },
+    /// A reply does not fit the schema that the pattern wanted: the model is told what is wrong and asked again.
+    #[serde(rename = "validation.retry")]
+    ValidationRetry {
+        /// The reply.
+        id: String,
+        /// The conversation that the reply belongs to.
+        thread: String,
+        /// What the model reads.
+        problem: String,
+    },
     /// The pattern asked for something that this host can't do yet.
     #[serde(rename = "unsupported")]
-    Unsupported { id: String, message: String },
+    Unsupported {
+        /// Names the note that the pattern gets.
+        id: String,
+        /// What this version doesn't do.
+        message: String,
+    },
+    /// The run waits for an answer.
+    #[serde(rename = "suspended")]
+    Suspended(Box<Suspension>),
+    /// The run goes on: an answer came, or its process had died and another one continues it.
+    #[serde(rename = "resumed")]
+    Resumed {
+        /// The suspension that has ended; absent after the death of a process.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        suspension: Option<SuspensionId>,
+        /// It fits the suspension's schema; absent where nobody answered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<Value>,
+        /// Who answered; absent where nobody did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// The pattern's own news, for whoever watches.
+    #[serde(rename = "custom")]
+    Custom {
+        /// The pattern's own word for what this is.
+        name: String,
+        /// Whatever the pattern says.
+        json: Value,
+    },
+    /// The run has ended. It is the last event of its run.
     #[serde(rename = "run.finished")]
-    RunFinished(#[serde(with = "result_of_run")] RunResult),
+    RunFinished(
+        #[serde(with = "result_of_run")]
+        #[schemars(with = "result_of_run::Read")]
+        RunResult,
+    ),
     /// A kind that this version doesn't know: kept as it was.
     #[serde(untagged)]
+    #[schemars(skip)]
     Unknown(Value),
 }
 
+/// What the name of an agent stood for when a run began.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RunSetup {
+    /// Name of the model in the configuration.
+    pub model: String,
+    /// Name of the pattern.
+    pub pattern: String,
+    /// SHA-256 of the pattern's component, hexadecimal: replay and recovery need the same one.
+    pub pattern_digest: String,
+    /// What the model is told before the conversation.
+    pub instructions: String,
+    /// Names of the tools, in the order in which the model sees them.
+    pub tools: Vec<String>,
+    /// What the run may spend.
+    pub limits: Limits,
+}
+
 /// How a tool call ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToolOutcome {
+    /// What the tool gave; absent if it failed.
     Output(ToolOutput),
+    /// Why there is no output; absent if there is one.
     Error(Error),
 }
 
-/// A preview: shown, never journaled, void once its call is finished or discarded.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type")]
-pub enum Delta {
+/// A preview of what a call writes: shown, never journaled, void once the call is finished or discarded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Delta {
+    /// Who writes it.
+    #[serde(rename = "type")]
+    pub kind: DeltaKind,
+    /// The call that writes.
+    pub effect: Arc<str>,
+    /// Sequence of the `model.started` or `tool.started` of this attempt.
+    pub started: u64,
+    /// The attempt, as that event has it.
+    pub attempt: u32,
+    /// Bytes of this attempt's text, in UTF-8, that come before `text`.
+    pub offset: u64,
+    /// What follows.
+    pub text: String,
+}
+
+/// Who writes a preview.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeltaKind {
+    /// A model: text of its answer.
     #[serde(rename = "model.delta")]
-    Model { effect: String, text: String },
+    Model,
+    /// A tool: what it says while it works.
     #[serde(rename = "tool.delta")]
-    Tool { effect: String, text: String },
+    Tool,
 }
 
 /// What a reader of a run gets: events in order, each committed, and previews between them.
@@ -128,7 +273,47 @@ pub enum StreamItem {
     Delta(Arc<Delta>),
 }
 
+impl Event {
+    /// JSON Schema 2020-12 of an event as it is written: one branch of `anyOf` for each kind.
+    pub fn schema() -> Value {
+        written::<Self>()
+    }
+}
+
+impl Delta {
+    /// JSON Schema 2020-12 of a preview as it is written.
+    pub fn schema() -> Value {
+        written::<Self>()
+    }
+}
+
+impl RunSetup {
+    /// A journal of before it was recorded.
+    fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl EventBody {
+    /// The names of all kinds, in the order in which they are declared.
+    pub const NAMES: &[&str] = &[
+        "run.started",
+        "step.decided",
+        "model.started",
+        "model.finished",
+        "model.discarded",
+        "tool.started",
+        "tool.finished",
+        "artifact",
+        "reply.discarded",
+        "validation.retry",
+        "unsupported",
+        "suspended",
+        "resumed",
+        "custom",
+        "run.finished",
+    ];
+
     /// The name in `type`.
     pub fn name(&self) -> &str {
         match self {
@@ -141,11 +326,32 @@ impl EventBody {
             Self::ToolFinished { .. } => "tool.finished",
             Self::Artifact(_) => "artifact",
             Self::ReplyDiscarded { .. } => "reply.discarded",
+            Self::ValidationRetry { .. } => "validation.retry",
             Self::Unsupported { .. } => "unsupported",
+            Self::Suspended(_) => "suspended",
+            Self::Resumed { .. } => "resumed",
+            Self::Custom { .. } => "custom",
             Self::RunFinished(_) => "run.finished",
             Self::Unknown(value) => value.get("type").and_then(Value::as_str).unwrap_or("unknown"),
         }
     }
+}
+
+fn written<T: JsonSchema>() -> Value {
+    SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_one(n: &u32) -> bool {
+    *n == 1
 }
 
 /// In JSON the result is a field of its own: it has a session and a run, as every event has.
@@ -159,8 +365,9 @@ mod result_of_run {
         result: &'a RunResult,
     }
 
-    #[derive(Deserialize)]
-    struct Read {
+    #[derive(Deserialize, schemars::JsonSchema)]
+    pub(super) struct Read {
+        /// How it ended, and what it took.
         result: RunResult,
     }
 
@@ -194,6 +401,17 @@ mod tests {
             assert_eq!(text.matches("\"sequence\"").count(), 1);
             assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
         }
+    }
+
+    #[test]
+    fn every_kind_has_its_name() {
+        let schema = Event::schema();
+        let kinds = schema["anyOf"].as_array().unwrap();
+        let declared: Vec<&str> = kinds
+            .iter()
+            .map(|kind| kind["properties"]["type"]["const"].as_str().unwrap())
+            .collect();
+        assert_eq!(declared, EventBody::NAMES);
     }
 
     #[test]

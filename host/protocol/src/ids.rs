@@ -12,8 +12,9 @@ const MAX_ID_BYTES: usize = 128;
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $noun:literal, $prefix:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(try_from = "String", into = "String")]
+        #[schemars(with = "String")]
         pub struct $name(std::sync::Arc<str>);
 
         impl $name {
@@ -66,6 +67,10 @@ id!(
 id!(
     /// One instance of a directory that sessions may see; forks get their own.
     WorkspaceId, "workspace id", "w-"
+);
+id!(
+    /// One question that a run waits for.
+    SuspensionId, "suspension id", "q-"
 );
 
 fn check_id(noun: &str, text: &str) -> Result<()> {

@@ -2,23 +2,26 @@
 //!
 //! No I/O and no async runtime. `docs/ARCHITECTURE.md` says which crate does what with them.
 
-mod approval;
 mod clock;
 mod error;
 mod event;
 mod ids;
+mod kill;
 mod message;
 mod model;
 mod pattern;
 mod run;
 mod schema;
+mod suspension;
 mod tool;
 
-pub use approval::{Approval, ApprovalRequest, Approver};
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, ErrorKind, Result};
-pub use event::{Delta, Event, EventBody, StreamItem, ToolOutcome};
-pub use ids::{RunId, SessionId, WorkspaceId};
+pub use event::{Delta, DeltaKind, Event, EventBody, RunSetup, StreamItem, ToolOutcome};
+pub use ids::{RunId, SessionId, SuspensionId, WorkspaceId};
+pub use kill::{KILL_POINTS, kill_point};
+#[cfg(feature = "kill-points")]
+pub use kill::{arm_kill_point, drop_intents, intents_are_dropped, passages};
 pub use message::{Message, Role, ToolCall};
 pub use model::{Model, ModelPart, ModelReply, ModelRequest, ModelStream};
 pub use pattern::{
@@ -27,4 +30,5 @@ pub use pattern::{
 };
 pub use run::{Limits, RunRequest, RunResult, StopReason, Usage};
 pub use schema::{MAX_JSON_DEPTH, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, Schema};
+pub use suspension::{Answer, Answerers, Approval, Asker, Mend, SuspendedCall, Suspension, SuspensionKind};
 pub use tool::{Artifact, FileAccess, ProgressSink, Tool, ToolInvocation, ToolOutput, ToolSpec, ToolTraits};

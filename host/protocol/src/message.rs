@@ -1,29 +1,38 @@
 //! What a model reads and writes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
+    /// Instructions.
     System,
+    /// Whoever talks with the agent.
     User,
+    /// The model.
     Assistant,
+    /// The result of a tool call.
     Tool,
 }
 
 /// A tool call as the model wrote it. `arguments` may be anything: the host parses it before the tool sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolCall {
     /// Unique in a run.
     pub id: String,
+    /// `<plugin>__<tool>`, if there is such a tool.
     pub name: String,
+    /// As the model wrote them: perhaps no JSON.
     pub arguments: String,
 }
 
 /// One message of a thread.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Message {
+    /// Who says it.
     pub role: Role,
+    /// What is said; absent where it is nothing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
     /// Calls that an assistant message asks for.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Message, Result, ToolSpec, Usage};
@@ -22,11 +23,13 @@ pub struct ModelRequest {
 }
 
 /// A model's whole answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelReply {
+    /// What the model said.
     pub message: Message,
     /// `stop`, `tool-calls`, `length`, `content-filter`, or the provider's own word.
     pub finish_reason: String,
+    /// What it took.
     #[serde(default)]
     pub usage: Usage,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Artifact, Result, RunId, SessionId};
@@ -28,7 +29,7 @@ pub enum Change {
         failed: bool,
         text: Arc<str>,
     },
-    /// `request`, `unsupported`, and what else may come.
+    /// `request`, `answer`, `unsupported`, and what else may come.
     Note { id: String, kind: String, text: Arc<str> },
 }
 
@@ -52,53 +53,73 @@ pub struct View {
 /// Gives the whole text for an id that a view has shown the head of.
 pub type History = Arc<dyn Fn(&str) -> Option<Arc<str>> + Send + Sync>;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "kebab-case")]
 pub enum Action {
+    /// Asks the model.
     Model(ModelAction),
+    /// Calls tools.
     Tools(ToolsAction),
+    /// Gives a task to another agent.
     Delegate { agent: String, task: String },
+    /// Makes a thread shorter.
     Compact { thread: String },
+    /// Asks a person.
     Ask(AskAction),
+    /// Hands out a result.
     Artifact(Artifact),
+    /// Takes back a reply.
     Discard { id: String, reason: String },
+    /// News for whoever watches.
+    Emit { name: String, json: serde_json::Value },
+    /// Ends the run.
     Finish { text: Option<String>, reason: String },
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelAction {
+    /// The conversation that is continued: `main`, or one of the pattern's own.
     pub thread: String,
     /// Messages to append first: role `user` or `system`.
     pub append: Vec<crate::Message>,
+    /// In addition to the agent's, for this call; null without any.
     pub instructions: Option<String>,
     /// None offers every tool of the agent.
     pub tools: Option<Vec<String>>,
+    /// JSON Schema that the answer must fit; null without one.
     pub schema: Option<serde_json::Value>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolsAction {
+    /// The conversation that the results go to.
     pub thread: String,
+    /// As far as they may, they run beside each other.
     pub calls: Vec<ToolRequest>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToolRequest {
     /// A call that the model asked for, by its id.
     Asked(String),
+    /// A call of the pattern's own.
     Own(OwnCall),
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OwnCall {
+    /// `<plugin>__<tool>`.
     pub name: String,
+    /// JSON that fits the tool's input schema.
     pub input: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AskAction {
+    /// For the person who answers.
     pub question: String,
+    /// JSON Schema of the answer.
     pub schema: serde_json::Value,
 }
 
@@ -123,6 +144,19 @@ impl std::fmt::Debug for View {
             .field("step", &self.step)
             .field("changes", &self.changes)
             .finish_non_exhaustive()
+    }
+}
+
+impl ModelAction {
+    /// A call on a thread, with nothing appended.
+    pub fn on_thread(thread: impl Into<String>) -> Self {
+        Self {
+            thread: thread.into(),
+            append: Vec::new(),
+            instructions: None,
+            tools: None,
+            schema: None,
+        }
     }
 }
 

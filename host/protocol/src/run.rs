@@ -1,5 +1,6 @@
 //! A run: what is asked, what it may spend, and how it ended.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, RunId, SessionId};
@@ -27,11 +28,12 @@ impl RunRequest {
 }
 
 /// What a run may spend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Decisions of the pattern.
     pub steps: u32,
+    /// Calls of tools.
     pub tool_calls: u32,
     /// Wall time in milliseconds.
     pub wall_ms: u64,
@@ -60,11 +62,13 @@ impl Limits {
 }
 
 /// Tokens, as the provider counts them; what it doesn't say stays unknown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Usage {
+    /// Tokens that were sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_tokens: Option<u64>,
+    /// Tokens that were written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_tokens: Option<u64>,
     /// Part of the input that came from the provider's cache.
@@ -90,24 +94,33 @@ impl Usage {
 }
 
 /// Why a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopReason {
     /// The pattern said so.
     Finished,
+    /// It has used up its steps.
     MaxSteps,
+    /// It has used up its calls of tools.
     MaxToolCalls,
     /// The run's wall time is over.
     Timeout,
+    /// Somebody stopped it.
     Cancelled,
+    /// A model call gave no answer.
     ModelFailed,
+    /// The pattern failed, or decided something impossible.
     PatternFailed,
+    /// A question that it waited for was not answered in time.
+    Expired,
+    /// It waits for an answer: not the end, and never in a `run.finished`.
+    Suspended,
     /// The journal could not be written, or another failure of the host.
     HostFailed,
 }
 
 /// How a run ended. `text` is kept whatever the reason.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunResult {
     pub session: SessionId,
     pub run: RunId,
@@ -117,11 +130,17 @@ pub struct RunResult {
     pub finish_reason: Option<String>,
     /// The answer, or what there was of one.
     pub text: String,
+    /// Why it did not finish; absent if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Error>,
+    /// Decisions of the pattern.
     pub steps: u32,
+    /// Those that were made; refused ones don't count.
     pub tool_calls: u32,
+    /// Those that gave an answer.
     pub model_calls: u32,
+    /// Of all model calls.
     pub usage: Usage,
+    /// Milliseconds that it took, without waiting for people.
     pub wall_ms: u64,
 }

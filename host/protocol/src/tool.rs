@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,6 +27,8 @@ pub struct ToolTraits {
     pub touches_workspace: bool,
     /// Can say what it would change.
     pub previews: bool,
+    /// Wants a person's word before each call.
+    pub approval: bool,
 }
 
 /// A tool as the model and the agent loop see it.
@@ -64,31 +67,40 @@ pub struct ToolInvocation {
 /// Where a running call's partial output goes.
 pub type ProgressSink = Arc<dyn Fn(&str) + Send + Sync>;
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolOutput {
     /// For the model.
     pub text: String,
+    /// The same for programs; absent where the tool gives none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub structured: Option<Value>,
     /// For the person who watches, if it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_text: Option<String>,
+    /// Results that are kept beside the conversation; absent without any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<Artifact>,
 }
 
 /// A result that is kept beside the conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Artifact {
+    /// A name for a file.
     pub name: String,
+    /// Such as `text/markdown`.
     pub media_type: String,
+    /// The bytes.
     #[serde(with = "bytes_as_text")]
+    #[schemars(with = "bytes_as_text::Content")]
     pub content: Vec<u8>,
 }
 
 /// A tool of one session. Its failure is data: the run goes on.
 pub trait Tool: Send + Sync {
     fn spec(&self) -> &Arc<ToolSpec>;
+
+    /// The component that it is of: its SHA-256, hexadecimal. What a person allows is allowed to that file alone.
+    fn digest(&self) -> &str;
 
     /// What the input must fit, compiled once.
     fn input_schema(&self) -> &Schema;
@@ -112,10 +124,13 @@ impl std::fmt::Debug for ToolInvocation {
 mod bytes_as_text {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    #[derive(Serialize, Deserialize)]
+    /// The bytes of an artifact.
+    #[derive(Serialize, Deserialize, schemars::JsonSchema)]
     #[serde(rename_all = "kebab-case")]
-    enum Content {
+    pub(super) enum Content {
+        /// As text where they are UTF-8.
         Text(String),
+        /// Else as a list of numbers.
         Bytes(Vec<u8>),
     }
 

@@ -45,14 +45,20 @@
 mod bundled;
 pub mod config;
 mod open;
+mod replay;
 mod runtime;
 mod sessions;
+mod shared;
 mod stream;
+mod work;
 
 pub use bundled::DEMO_PLUGINS;
 pub use config::Config;
 pub use open::{Journal, OpenOptions, load_plugins};
-pub use runtime::{AgentTool, Runtime};
+pub use replay::Replay;
+pub use runtime::{AgentTool, Answered, Runtime};
+pub use sandbar_agent as agent;
+pub use sandbar_agent::Attended;
 pub use sandbar_plugins as plugins;
 pub use sandbar_plugins::worker_entry;
 pub use sandbar_protocol as protocol;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sandbar_llm::{ApiKey, OpenAiModel, OpenAiSettings, ScriptedModel};
 use sandbar_plugins::{Grant, GuestLimits, Kind, Mount, Plugins, PluginsConfig, Preparation, Workspace};
-use sandbar_protocol::{Clock, Error, ErrorKind, Model, Result, SystemClock};
+use sandbar_protocol::{Clock, Error, ErrorKind, Model, Result, SystemClock, Tool};
 
 use crate::bundled::BUNDLED;
 use crate::config::Config;
@@ -25,6 +25,8 @@ pub struct OpenOptions {
     /// Gives the random numbers of ids.
     pub entropy: Arc<dyn Fn() -> u64 + Send + Sync>,
     pub journal: Journal,
+    /// Tools of the embedding program, which every agent has beside those of its plugins. They run in this process, with its powers.
+    pub tools: Vec<Arc<dyn Tool>>,
     /// The size in bytes that the journal may grow to; none is what the disk holds.
     pub max_journal_bytes: Option<u64>,
 }
@@ -47,6 +49,7 @@ impl Default for OpenOptions {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(|| getrandom::u64().expect("the system has a source of random numbers")),
             journal: Journal::Disk,
+            tools: Vec::new(),
             max_journal_bytes: None,
         }
     }
@@ -68,6 +71,7 @@ pub async fn load_plugins(config: &Config, options: &OpenOptions) -> Result<Arc<
         bundled: BUNDLED.to_vec(),
         cache_directory: config.data_dir.join("cache").join("components"),
         worker: options.worker.clone(),
+        kernel_sandbox: config.kernel_sandbox,
         limits: GuestLimits {
             memory_bytes: limits.memory_bytes,
             cpu: Duration::from_millis(limits.cpu_ms),

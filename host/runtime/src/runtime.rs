@@ -1,24 +1,23 @@
 //! The embeddable runtime: open it, run requests, read their streams.
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sandbar_agent::{Cancel, ResourceLocks, RunAgent, RunInput};
-use sandbar_plugins::{Grant, Kind, Plugins, Sandbox, SandboxSpec, Workspace};
+use sandbar_agent::{Attended, Cancel, Inbox, ResourceLocks, RunPlace, Tape};
+use sandbar_plugins::{Plugins, SandboxSpec};
 use sandbar_protocol::{
-    Approver, Error, ErrorKind, Model, Result, RunId, RunRequest, SessionId, Tool, ToolSpec, WorkspaceId,
+    Answer, Answerers, Error, ErrorKind, Result, RunId, RunRequest, RunResult, SessionId, StopReason, SuspensionId,
+    ToolSpec, kill_point,
 };
-use sandbar_store::{NewSession, NewWorkspace, SessionWriter, Store, StoreOptions, WorkspaceKind};
-use sha2::{Digest, Sha256};
+use sandbar_store::{Store, StoreOptions, SuspensionState};
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 
 use crate::config::Config;
-use crate::config::agents::AgentConfig;
-use crate::open::{Journal, OpenOptions, check_names, grants, load_plugins, models, no_agent};
-use crate::sessions::{self, Kept, Sessions};
+use crate::open::{Journal, OpenOptions, check_names, grants, load_plugins, models};
+use crate::replay::Replay;
+use crate::sessions::Sessions;
+use crate::shared::{Shared, tools};
 use crate::stream::RunStream;
+use crate::work::{Held, Job, work};
 
 /// The longest message that a run starts with.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
@@ -29,19 +28,6 @@ pub struct Runtime {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    config: Config,
-    options: OpenOptions,
-    store: Store,
-    plugins: Arc<Plugins>,
-    models: BTreeMap<String, Arc<dyn Model>>,
-    grants: Arc<BTreeMap<String, Grant>>,
-    sessions: Sessions,
-    locks: ResourceLocks,
-    /// Runs in progress: they end when they end, not when their streams are dropped.
-    runs: Mutex<JoinSet<()>>,
-}
-
 /// A tool that an agent has.
 #[derive(Debug, Clone)]
 pub struct AgentTool {
@@ -50,12 +36,13 @@ pub struct AgentTool {
     pub spec: Arc<ToolSpec>,
 }
 
-/// A session that is held for writing, and what its run works on.
-struct Held {
-    writer: SessionWriter,
-    kept: Kept,
-    agent: AgentConfig,
-    workspace: WorkspaceId,
+/// What became of an answer.
+#[derive(Debug)]
+pub enum Answered {
+    /// The run goes on here.
+    Resumed(Box<RunStream>),
+    /// Another process has the session and goes on with it; its process id, if it can be told.
+    Left { holder: Option<String> },
 }
 
 impl Runtime {
@@ -69,6 +56,7 @@ impl Runtime {
         let store_options = StoreOptions {
             clock: options.clock.clone(),
             max_bytes: options.max_journal_bytes,
+            ..StoreOptions::default()
         };
         let store = match options.journal {
             Journal::Disk => Store::open(&config.data_dir, store_options)?,
@@ -86,7 +74,9 @@ impl Runtime {
                 grants,
                 sessions: Sessions::default(),
                 locks: ResourceLocks::default(),
+                inbox: Inbox::default(),
                 runs: Mutex::default(),
+                watch: Mutex::default(),
             }),
         })
     }
@@ -103,61 +93,160 @@ impl Runtime {
         &self.shared.config
     }
 
-    /// Starts a run. The stream is the only form of one; [`RunStream::result`] collects it.
+    /// Starts a run with nobody there to be asked. The stream is the only form of one; [`RunStream::result`] collects it.
     ///
-    /// A session that doesn't exist is made. A session has one writer: if somebody else has it, the error is `session-busy`.
+    /// A session that doesn't exist is made. A session has one writer: if somebody else has it, the error is `session-busy`. If its
+    /// last run was cut off, that one is continued first.
     pub async fn run(&self, request: RunRequest) -> Result<RunStream> {
-        self.run_watched(request, None).await
+        self.run_attended(request, Attended::Nobody).await
     }
 
-    /// The same with a person who is asked before a tool that may change something is called.
-    pub async fn run_watched(&self, request: RunRequest, approver: Option<Approver>) -> Result<RunStream> {
+    /// The same with somebody there.
+    pub async fn run_attended(&self, request: RunRequest, attended: Attended) -> Result<RunStream> {
         check_message(&request.message)?;
+        kill_point("runtime.run.asked");
         let run = RunId::from_entropy((self.shared.options.entropy)());
         let held = match &request.session {
-            Some(id) if self.shared.store.session(id)?.is_some() => self.resume(id, request.agent.as_deref()).await?,
-            _ => self.begin(request.session, request.agent.as_deref())?,
+            Some(id) if self.shared.store.session_origin(id)?.is_some() => {
+                self.shared.take_up(id, request.agent.as_deref()).await?
+            }
+            _ => self.shared.begin(request.session, request.agent.as_deref())?,
         };
-        let agent = self.agent(&held, &run, request.limits)?;
-        let (session, writer) = (held.writer.session().clone(), Arc::new(held.writer));
-        let approver = approver.map(|approver| after_what_led_there(approver, &writer));
+        let unfinished = self.shared.unfinished_job(&held, &attended)?;
+        let job = Job {
+            agent: self.shared.agent(&held, &held.agent, &run, request.limits)?,
+            run,
+            message: request.message,
+            tape: Tape::default(),
+            cancelled: false,
+        };
+        Ok(self.start(held, unfinished.into_iter().chain([job]).collect(), attended))
+    }
+
+    /// Goes on with a run that was cut off, or that has an answer to go on with.
+    pub async fn resume(&self, run: &RunId, attended: Attended) -> Result<RunStream> {
+        kill_point("runtime.resume.asked");
+        let found = self.shared.store.run(run)?;
+        if found.stop_reason.is_some() {
+            return Err(run_finished(run));
+        }
+        let held = self.shared.take_up(&found.session, None).await?;
+        let job = self.shared.recorded_job(&held, run)?;
+        Ok(self.start(held, vec![job], attended))
+    }
+
+    /// Answers what a run waits for, and goes on with the run unless somebody else has its session and will.
+    pub async fn answer(
+        &self,
+        id: &SuspensionId,
+        answer: Answer,
+        who: Answerers,
+        attended: Attended,
+    ) -> Result<Answered> {
+        let found = self.shared.check_answer(id, &answer, who)?;
+        if let Err(error) = self.shared.store.answer(id, answer).await {
+            if error.code == "suspension-expired" {
+                // Its run ends for that reason, with nobody asked again.
+                self.resume(&found.run, Attended::Nobody).await?.result().await?;
+            }
+            return Err(error);
+        }
+        kill_point("runtime.answer.stored");
+        match self.resume(&found.run, attended).await {
+            Ok(stream) => Ok(Answered::Resumed(Box::new(stream))),
+            // Who had the run has found the answer, and may have come to the end with it.
+            Err(error) if ["session-busy", "run-finished"].contains(&error.code.as_str()) => Ok(Answered::Left {
+                holder: self.shared.store.holder(&found.session)?,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends a run that goes on, waits, or was cut off, here or elsewhere. None where another process has it, which will.
+    pub async fn cancel(&self, run: &RunId) -> Result<Option<RunResult>> {
+        self.shared.store.ask_to_cancel(run).await?;
+        match self.resume(run, Attended::Nobody).await {
+            Ok(stream) => stream.result().await.map(Some),
+            Err(error) if error.code == "session-busy" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Runs the pattern again on what it saw, and compares. Calls nothing, and changes nothing.
+    pub async fn replay(&self, run: &RunId) -> Result<Replay> {
+        crate::replay::replay(&self.shared, run).await
+    }
+
+    fn start(&self, held: Held, jobs: Vec<Job>, attended: Attended) -> RunStream {
         let cancel = Cancel::default();
         let (sender, finished) = oneshot::channel();
+        let last = jobs.last().map(|job| job.run.clone());
         let stream = RunStream {
-            session: session.clone(),
-            run: run.clone(),
+            session: held.writer.session().clone(),
+            run: last.expect("the caller gives one job at least"),
             cancel: cancel.clone(),
-            subscription: writer.subscribe(writer.head()),
+            subscription: held.writer.subscribe(held.writer.head()),
             finished: Some(finished),
             result: None,
             ended: false,
             last: None,
         };
-        let Kept { conversation, sandbox } = held.kept;
-        let input = RunInput {
-            writer,
-            conversation,
-            run,
-            message: request.message,
-            agent,
-            workspace: Some(held.workspace),
+        let place = RunPlace {
+            workspace: Some(held.workspace.clone()),
             locks: self.shared.locks.clone(),
-            cancel,
-            approver,
+            inbox: self.shared.inbox.clone(),
+            consent: self.shared.config.consent.clone(),
+            clock: self.shared.options.clock.clone(),
         };
+        self.watch_inbox();
         let shared = Arc::downgrade(&self.shared);
-        let mut runs = self.shared.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.shared.runs();
         while runs.try_join_next().is_some() {}
+        kill_point("runtime.run.started");
         runs.spawn(async move {
-            let (result, conversation) = sandbar_agent::run(input).await;
-            if let (Some(shared), Some(conversation)) = (shared.upgrade(), conversation) {
-                shared.sessions.put(session, Kept { conversation, sandbox });
+            let result = work(held, jobs, attended, cancel, place, &shared).await;
+            let waits = (result.stop_reason == StopReason::Suspended).then(|| result.run.clone());
+            // First, so that nobody else takes the session for an answer that is given when it is known that the run waits.
+            if let (Some(run), Some(shared)) = (waits, shared.upgrade()) {
+                Self { shared }.go_on_if_answered(&run).await;
             }
             // Nobody may be reading.
             let _ = sender.send(result);
         });
-        drop(runs);
-        Ok(stream)
+        stream
+    }
+
+    /// An answer may have come after the run had looked for one, and before its session could be taken by who brought it.
+    async fn go_on_if_answered(&self, run: &RunId) {
+        let answered = self.shared.store.suspensions(run).map(|found| {
+            let mut found = found.into_iter();
+            found.any(|found| found.state == SuspensionState::Answered)
+        });
+        if answered.unwrap_or(false)
+            && let Err(error) = Box::pin(self.resume(run, Attended::Nobody)).await
+        {
+            tracing::info!(%run, %error, "a run with an answer is left to who brought it");
+        }
+    }
+
+    /// One task looks for all runs of this process at what came for them from elsewhere.
+    fn watch_inbox(&self) {
+        let mut watch = self.shared.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if !watch.is_empty() {
+            return;
+        }
+        let (inbox, shared) = (self.shared.inbox.clone(), Arc::downgrade(&self.shared));
+        watch.spawn(async move {
+            loop {
+                inbox.wanted().await;
+                tokio::time::sleep(sandbar_agent::POLL).await;
+                let Some(shared) = shared.upgrade() else { return };
+                match shared.store.inbox() {
+                    Ok(found) => inbox.deliver(&found),
+                    Err(error) => tracing::warn!(%error, "answers from elsewhere can't be looked for"),
+                }
+            }
+        });
     }
 
     /// The tools that an agent has, with the names and the traits that hold for its calls; those of broken plugins are left out.
@@ -180,126 +269,18 @@ impl Runtime {
         Ok(agent.plugins.iter().flat_map(of_plugin).collect())
     }
 
-    /// Waits until the runs in progress have ended.
+    /// Waits until the runs in progress have ended, or wait for answers.
     pub async fn close(&self) {
         loop {
-            let mut runs = std::mem::take(&mut *self.shared.runs.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut runs = std::mem::take(&mut *self.shared.runs());
             if runs.is_empty() {
-                return;
+                break;
             }
             while runs.join_next().await.is_some() {}
         }
+        // Their sessions are free for others then. Where the journal has failed, who used it has been told.
+        let _ = self.shared.store.settle().await;
     }
-
-    /// A session that isn't there yet.
-    fn begin(&self, id: Option<SessionId>, agent: Option<&str>) -> Result<Held> {
-        let agent = self.shared.find_agent(agent)?.clone();
-        // Before there is a session: a run that can't start leaves none behind.
-        self.shared.plugins.check(&agent.pattern, Kind::Pattern)?;
-        let id = id.unwrap_or_else(|| SessionId::from_entropy((self.shared.options.entropy)()));
-        let (new, workspace) = self.shared.new_workspace()?;
-        let workspace_id = new.id.clone();
-        let session = NewSession {
-            id,
-            agent: agent.name.clone(),
-            workspace: Some(new.id.clone()),
-        };
-        let writer = self.shared.store.begin_session(session, Some(new))?;
-        let sandbox = self.shared.sandbox(writer.session(), workspace);
-        Ok(Held {
-            kept: Kept {
-                conversation: sandbar_agent::Conversation::default(),
-                sandbox,
-            },
-            writer,
-            agent,
-            workspace: workspace_id,
-        })
-    }
-
-    /// A session with a history.
-    async fn resume(&self, id: &SessionId, agent: Option<&str>) -> Result<Held> {
-        let shared = &self.shared;
-        let writer = shared.store.write_session(id).await?;
-        let summary = shared
-            .store
-            .session(id)?
-            .ok_or_else(|| Error::new(ErrorKind::NotFound, "no-session", format!("there is no session `{id}`")))?;
-        // The agent that began the session goes on with it, unless it is gone from the configuration.
-        let agent = match agent {
-            None if shared.config.agents.contains_key(&summary.agent) => Some(summary.agent.as_str()),
-            agent => agent,
-        };
-        let agent = shared.find_agent(agent)?.clone();
-        let workspace = summary.workspace.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Storage,
-                "no-workspace",
-                format!("the session `{id}` has no workspace"),
-            )
-        })?;
-        let kept = match shared.sessions.take(id, writer.head()) {
-            Some(kept) => kept,
-            None => Kept {
-                conversation: sessions::read(&shared.store, id)?,
-                sandbox: shared.sandbox(id, shared.open_workspace(&workspace)?),
-            },
-        };
-        Ok(Held {
-            writer,
-            kept,
-            agent,
-            workspace,
-        })
-    }
-
-    /// What the agent's names stand for.
-    fn agent(&self, held: &Held, run: &RunId, limits: Option<sandbar_protocol::Limits>) -> Result<RunAgent> {
-        let agent = &held.agent;
-        let model = self.shared.models.get(&agent.model).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Config,
-                "no-model",
-                format!("there is no model `{}`", agent.model),
-            )
-        })?;
-        Ok(RunAgent {
-            name: agent.name.clone(),
-            instructions: agent.instructions.clone(),
-            model: model.clone(),
-            tools: tools(&held.kept.sandbox, &agent.plugins),
-            pattern: held.kept.sandbox.pattern(&agent.pattern, run)?,
-            limits: limits.map_or(agent.limits, |limits| agent.limits.tightened_by(limits)),
-        })
-    }
-}
-
-/// Tools of the usable plugins: a broken one is reported and left out, so that it doesn't stop the others.
-fn tools(sandbox: &Sandbox, plugins: &[String]) -> Vec<Arc<dyn Tool>> {
-    let mut tools = Vec::new();
-    for plugin in plugins {
-        match sandbox.tools(plugin) {
-            Ok(more) => tools.extend(more),
-            Err(error) => tracing::warn!(%plugin, "{error}"),
-        }
-    }
-    tools
-}
-
-/// A person who is asked has seen what led to the question: it is in the journal before.
-fn after_what_led_there(approver: Approver, writer: &Arc<SessionWriter>) -> Approver {
-    // Weak: a question must not keep the session from its next run.
-    let writer = Arc::downgrade(writer);
-    Arc::new(move |request| {
-        let (writer, approver) = (writer.upgrade(), approver.clone());
-        Box::pin(async move {
-            if let Some(writer) = writer {
-                // Where the journal fails, the run ends by itself before anything is called.
-                let _ = writer.flush().await;
-            }
-            approver(request).await
-        })
-    })
 }
 
 fn check_message(message: &str) -> Result<()> {
@@ -317,67 +298,11 @@ fn check_message(message: &str) -> Result<()> {
     .with_hint("put the text into a file of the workspace"))
 }
 
-impl Shared {
-    fn find_agent(&self, name: Option<&str>) -> Result<&AgentConfig> {
-        let name = name.unwrap_or(&self.config.default_agent);
-        self.config.agents.get(name).ok_or_else(|| no_agent(name, &self.config))
-    }
-
-    /// The configured directory, which sessions share, or one of the session's own.
-    fn new_workspace(&self) -> Result<(NewWorkspace, Arc<Workspace>)> {
-        let (id, kind, path) = match &self.config.workspace {
-            Some(path) => {
-                let path = path.canonicalize().unwrap_or_else(|_| path.clone());
-                (id_of_directory(&path), WorkspaceKind::User, path)
-            }
-            None => {
-                let id = WorkspaceId::from_entropy((self.options.entropy)());
-                let path = self.config.data_dir.join("workspaces").join(id.as_str());
-                (id, WorkspaceKind::Own, path)
-            }
-        };
-        let workspace = Arc::new(match kind {
-            WorkspaceKind::User => Workspace::open(&path)?,
-            WorkspaceKind::Own => Workspace::made_when_needed(&path),
-        });
-        Ok((NewWorkspace { id, kind, path }, workspace))
-    }
-
-    fn open_workspace(&self, id: &WorkspaceId) -> Result<Arc<Workspace>> {
-        let workspace = self.store.workspace(id)?.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Storage,
-                "no-workspace",
-                format!("there is no workspace `{id}`"),
-            )
-        })?;
-        Ok(Arc::new(match workspace.kind {
-            WorkspaceKind::User => Workspace::open(&workspace.path)?,
-            WorkspaceKind::Own => Workspace::made_when_needed(&workspace.path),
-        }))
-    }
-
-    fn sandbox(&self, session: &SessionId, workspace: Arc<Workspace>) -> Arc<Sandbox> {
-        Arc::new(self.plugins.sandbox(SandboxSpec {
-            session: session.clone(),
-            workspace: Some(workspace),
-            grants: self.grants.clone(),
-        }))
-    }
-}
-
-/// A user's directory is one workspace for all sessions that see it.
-fn id_of_directory(path: &Path) -> WorkspaceId {
-    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
-    WorkspaceId::from_entropy(u64::from_be_bytes(
-        digest[..8].try_into().expect("a SHA-256 has 32 bytes"),
-    ))
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runtime")
-            .field("data_dir", &self.config.data_dir)
-            .finish_non_exhaustive()
-    }
+pub(crate) fn run_finished(run: &RunId) -> Error {
+    Error::new(
+        ErrorKind::InvalidInput,
+        "run-finished",
+        format!("the run `{run}` has ended"),
+    )
+    .with_hint("start a new run of its session with `sandbar run --session`")
 }

@@ -6,6 +6,9 @@ use sandbar_store::Subscription;
 use tokio::sync::oneshot;
 
 /// Events of a run, each after its commit, and previews between them. Dropping it does not cancel the run.
+///
+/// It ends after `run.finished`, or after `suspended` where nobody is there to answer; [`result`](Self::result) says which. A session
+/// whose last run was cut off goes on with that one first: its events come before.
 #[derive(Debug)]
 pub struct RunStream {
     pub(crate) session: SessionId,
@@ -34,7 +37,7 @@ impl RunStream {
         self.cancel.cancel();
     }
 
-    /// The next item; none after `run.finished`. An error ends the stream: the journal could not be written or read.
+    /// The next item; none after `run.finished`, and where the run waits. An error ends the stream: the journal could not be written or read.
     ///
     /// May be dropped while it waits, without a loss.
     pub async fn next(&mut self) -> Option<Result<StreamItem>> {
@@ -62,7 +65,11 @@ impl RunStream {
             }
             None => {
                 self.ended = true;
-                Some(Err(self.failure().await.unwrap_or_else(lost)))
+                match self.failure().await {
+                    Some(error) => Some(Err(error)),
+                    None if self.waits() => None,
+                    None => Some(Err(lost())),
+                }
             }
         }
     }
@@ -93,8 +100,15 @@ impl RunStream {
 
     /// Why the run ended without an event that says so.
     async fn failure(&mut self) -> Option<Error> {
-        let result = self.finished.take()?.await.ok()?;
-        result.error.filter(|_| result.stop_reason == StopReason::HostFailed)
+        self.result = self.finished.take()?.await.ok();
+        let result = self.result.as_ref()?;
+        let failed = result.stop_reason == StopReason::HostFailed;
+        result.error.clone().filter(|_| failed)
+    }
+
+    fn waits(&self) -> bool {
+        let result = self.result.as_ref();
+        result.is_some_and(|result| result.stop_reason == StopReason::Suspended)
     }
 }
 

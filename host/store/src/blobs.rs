@@ -1,7 +1,7 @@
 //! The table of blobs: large bytes, kept once under their SHA-256.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use sandbar_protocol::Result;
+use sandbar_protocol::{Result, kill_point};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Doing as _;
@@ -17,6 +17,7 @@ pub(crate) fn put(connection: &Connection, digest: &BlobDigest, bytes: &[u8]) ->
         .prepare_cached("INSERT INTO blobs (digest, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING")
         .and_then(|mut statement| statement.execute(params![digest, bytes]))
         .doing("write a large event")?;
+    kill_point("store.blob.inserted");
     Ok(())
 }
 

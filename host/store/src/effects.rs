@@ -1,7 +1,10 @@
 //! The table of effects, derived from their intents and outcomes: what recovery asks first.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use rusqlite::{Connection, Row, params};
-use sandbar_protocol::{Event, EventBody, Result, RunId, ToolOutcome};
+use sandbar_protocol::{Event, EventBody, Result, RunId, ToolOutcome, kill_point};
 
 use crate::columns;
 use crate::error::Doing as _;
@@ -40,7 +43,17 @@ pub struct EffectSummary {
     pub outcome: Option<(EffectOutcome, u64)>,
 }
 
+/// What the events of one transaction say of effects, gathered so that one that begins and ends in it is written once.
+#[derive(Debug, Default)]
+pub(crate) struct EffectRows<'a> {
+    rows: Vec<Intent<'a>>,
+    /// Where in `rows` an effect is, by run and id.
+    places: HashMap<(&'a str, &'a str), usize>,
+}
+
+#[derive(Debug)]
 struct Intent<'a> {
+    event: &'a Event,
     id: &'a str,
     parent: Option<&'a str>,
     ordinal: u32,
@@ -49,15 +62,66 @@ struct Intent<'a> {
     idempotency_key: Option<&'a str>,
     argument_digest: Option<&'a str>,
     idempotent: bool,
+    outcome: Option<(EffectOutcome, u64)>,
 }
 
-/// Writes what an event says of an effect, if it does.
-pub(crate) fn derive(connection: &Connection, event: &Event) -> Result<()> {
+impl<'a> EffectRows<'a> {
+    /// Keeps what an event says of an effect, or writes it where the effect began in an earlier transaction.
+    pub(crate) fn derive(&mut self, connection: &Connection, event: &'a Event) -> Result<()> {
+        if let Some(intent) = intent(event) {
+            self.intend(intent);
+        } else if let Some((effect, outcome)) = conclusion(event) {
+            match self.places.get(&(event.run.as_str(), effect)) {
+                Some(place) => self.rows[*place].conclude(outcome, event.sequence),
+                None => conclude(connection, event, effect, outcome)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what was kept.
+    pub(crate) fn write(&mut self, connection: &Connection) -> Result<()> {
+        self.places.clear();
+        self.rows.drain(..).try_for_each(|intent| write(connection, &intent))
+    }
+
+    fn intend(&mut self, intent: Intent<'a>) {
+        match self.places.entry((intent.event.run.as_str(), intent.id)) {
+            Entry::Vacant(place) => {
+                place.insert(self.rows.len());
+                self.rows.push(intent);
+            }
+            // The same rule as in the statement that writes it.
+            Entry::Occupied(place) => {
+                let row = &mut self.rows[*place.get()];
+                if row.may_change() {
+                    (row.event, row.outcome) = (intent.event, None);
+                }
+            }
+        }
+    }
+}
+
+impl Intent<'_> {
+    /// An answer that was recorded stays.
+    fn may_change(&self) -> bool {
+        matches!(self.outcome, None | Some((EffectOutcome::Discarded, _)))
+    }
+
+    fn conclude(&mut self, outcome: EffectOutcome, sequence: u64) {
+        if self.may_change() {
+            self.outcome = Some((outcome, sequence));
+        }
+    }
+}
+
+fn intent(event: &Event) -> Option<Intent<'_>> {
     match &event.body {
         EventBody::ModelStarted {
             effect, ordinal, model, ..
         } => {
-            let intent = Intent {
+            Some(Intent {
+                event,
                 id: effect,
                 parent: None,
                 ordinal: *ordinal,
@@ -67,8 +131,8 @@ pub(crate) fn derive(connection: &Connection, event: &Event) -> Result<()> {
                 argument_digest: None,
                 // A model call may be issued again: the first recorded answer wins.
                 idempotent: true,
-            };
-            intend(connection, event, &intent)
+                outcome: None,
+            })
         }
         EventBody::ToolStarted {
             effect,
@@ -79,29 +143,34 @@ pub(crate) fn derive(connection: &Connection, event: &Event) -> Result<()> {
             idempotency_key,
             idempotent,
             ..
-        } => {
-            let intent = Intent {
-                id: effect,
-                parent: parent.as_deref(),
-                ordinal: *ordinal,
-                kind: EffectKind::Tool,
-                name,
-                idempotency_key: Some(idempotency_key),
-                argument_digest: Some(argument_digest),
-                idempotent: *idempotent,
-            };
-            intend(connection, event, &intent)
-        }
-        EventBody::ModelFinished { effect, .. } => conclude(connection, event, effect, EffectOutcome::Finished),
-        EventBody::ModelDiscarded { effect, .. } => conclude(connection, event, effect, EffectOutcome::Discarded),
+        } => Some(Intent {
+            event,
+            id: effect,
+            parent: parent.as_deref(),
+            ordinal: *ordinal,
+            kind: EffectKind::Tool,
+            name,
+            idempotency_key: Some(idempotency_key),
+            argument_digest: Some(argument_digest),
+            idempotent: *idempotent,
+            outcome: None,
+        }),
+        _ => None,
+    }
+}
+
+fn conclusion(event: &Event) -> Option<(&str, EffectOutcome)> {
+    match &event.body {
+        EventBody::ModelFinished { effect, .. } => Some((effect, EffectOutcome::Finished)),
+        EventBody::ModelDiscarded { effect, .. } => Some((effect, EffectOutcome::Discarded)),
         EventBody::ToolFinished { effect, outcome, .. } => {
             let outcome = match outcome {
                 ToolOutcome::Output(_) => EffectOutcome::Finished,
                 ToolOutcome::Error(_) => EffectOutcome::Failed,
             };
-            conclude(connection, event, effect, outcome)
+            Some((effect, outcome))
         }
-        _ => Ok(()),
+        _ => None,
     }
 }
 
@@ -116,14 +185,15 @@ pub(crate) fn of_run(connection: &Connection, run: &RunId) -> Result<Vec<EffectS
         .doing("list the effects of a run")
 }
 
-fn intend(connection: &Connection, event: &Event, intent: &Intent<'_>) -> Result<()> {
+fn write(connection: &Connection, intent: &Intent<'_>) -> Result<()> {
+    let event = intent.event;
     // A further attempt moves the intent, but never voids an answer that was recorded.
     connection
         .prepare_cached(
             "INSERT INTO effects (run, id, session, parent, ordinal, kind, name, idempotency_key, argument_digest,
-            idempotent, intent_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            ON CONFLICT (run, id) DO UPDATE SET intent_sequence = excluded.intent_sequence, outcome = NULL,
-            outcome_sequence = NULL WHERE outcome IS NULL OR outcome = 'discarded'",
+            idempotent, intent_sequence, outcome, outcome_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (run, id) DO UPDATE SET intent_sequence = excluded.intent_sequence, outcome = excluded.outcome,
+            outcome_sequence = excluded.outcome_sequence WHERE outcome IS NULL OR outcome = 'discarded'",
         )
         .and_then(|mut statement| {
             statement.execute(params![
@@ -138,9 +208,12 @@ fn intend(connection: &Connection, event: &Event, intent: &Intent<'_>) -> Result
                 intent.argument_digest,
                 intent.idempotent,
                 event.sequence as i64,
+                intent.outcome.map(|(outcome, _)| outcome.as_str()),
+                intent.outcome.map(|(_, sequence)| sequence as i64),
             ])
         })
-        .doing("record an effect's intent")?;
+        .doing("record an effect")?;
+    kill_point("store.effect.written");
     Ok(())
 }
 
@@ -159,6 +232,7 @@ fn conclude(connection: &Connection, event: &Event, effect: &str, outcome: Effec
             ])
         })
         .doing("record an effect's outcome")?;
+    kill_point("store.effect.concluded");
     Ok(())
 }
 

@@ -1,13 +1,13 @@
 //! The table of events: rows in a chain of checksums, one chain per session.
 
 use rusqlite::{Connection, Row, params};
-use sandbar_protocol::{Error, ErrorKind, Event, EventBody, Result, RunId, SessionId};
+use sandbar_protocol::{Error, ErrorKind, Event, EventBody, Result, RunId, SessionId, kill_point};
 use sha2::{Digest as _, Sha256};
 
 use crate::blobs::{self, BlobDigest};
-use crate::effects;
+use crate::effects::EffectRows;
 use crate::error::{Doing as _, corrupt};
-use crate::{runs, sessions};
+use crate::{runs, suspensions};
 
 /// A body of more bytes than this is kept as a blob, so that scans of the table stay short.
 const MAX_INLINE_BYTES: usize = 32 * 1024;
@@ -56,7 +56,13 @@ pub(crate) fn seed(session: &SessionId) -> Checksum {
 }
 
 /// Writes one event and what is derived from it; `previous` is the checksum of the row before.
-pub(crate) fn append(connection: &Connection, event: &Event, body: &Body, previous: &Checksum) -> Result<Checksum> {
+pub(crate) fn append<'a>(
+    connection: &Connection,
+    event: &'a Event,
+    body: &Body,
+    previous: &Checksum,
+    effects: &mut EffectRows<'a>,
+) -> Result<Checksum> {
     let name = event.body.name();
     let content = match &body.digest {
         Some(digest) => digest.as_slice(),
@@ -84,13 +90,20 @@ pub(crate) fn append(connection: &Connection, event: &Event, body: &Body, previo
             ])
         })
         .doing("write an event")?;
+    kill_point("store.event.inserted");
     match &event.body {
-        EventBody::RunStarted { agent, message, .. } => {
-            runs::start(connection, event, agent)?;
-            sessions::name_after(connection, &event.session, message)?;
+        EventBody::RunStarted { agent, .. } => runs::start(connection, event, agent)?,
+        EventBody::RunFinished(result) => {
+            runs::finish(connection, event, result)?;
+            suspensions::close(connection, &event.run)?;
         }
-        EventBody::RunFinished(result) => runs::finish(connection, event, result)?,
-        _ => effects::derive(connection, event)?,
+        EventBody::Suspended(suspension) => suspensions::ask(connection, event, suspension)?,
+        EventBody::Resumed {
+            suspension: Some(id),
+            answer,
+            by,
+        } => suspensions::resume(connection, id, answer.as_ref(), by.as_deref())?,
+        _ => effects.derive(connection, event)?,
     }
     Ok(checksum)
 }
@@ -127,8 +140,12 @@ pub(crate) fn page(connection: &Connection, session: &SessionId, after: u64, lim
                 page.events.extend(event);
                 expected += 1;
             }
-            Err(problem) => {
+            Err(Trouble::Damaged(problem)) => {
                 page.damage = Some(corrupt(session, expected, &problem));
+                break;
+            }
+            Err(Trouble::Unreadable(error)) => {
+                page.damage = Some(error);
                 break;
             }
         }
@@ -144,12 +161,30 @@ pub(crate) fn tip(connection: &Connection, session: &SessionId, head: u64) -> Re
     connection
         .prepare_cached("SELECT checksum FROM events WHERE session = ? AND sequence = ?")
         .and_then(|mut statement| statement.query_row(params![session.as_str(), head as i64], |row| row.get(0)))
-        .map_err(|_| corrupt(session, head, "the row is missing or has no checksum"))
+        .or_else(|error| match error {
+            // A disk that can't be read is not a row that is damaged.
+            rusqlite::Error::SqliteFailure(..) => Err(error).doing("read the last event of a session"),
+            _ => Err(corrupt(session, head, "the row is missing or has no checksum")),
+        })
 }
 
-fn read_checksum(row: &Row<'_>, expected: u64) -> Result<Checksum, String> {
+/// Why a row is not an event.
+enum Trouble {
+    /// It isn't what was written, in words.
+    Damaged(String),
+    /// What it points to could not be read now.
+    Unreadable(Error),
+}
+
+impl From<String> for Trouble {
+    fn from(problem: String) -> Self {
+        Self::Damaged(problem)
+    }
+}
+
+fn read_checksum(row: &Row<'_>, expected: u64) -> Result<Checksum, Trouble> {
     check_sequence(row, expected)?;
-    row.get(6).map_err(|error| error.to_string())
+    row.get(6).map_err(|error| Trouble::Damaged(error.to_string()))
 }
 
 fn read_event(
@@ -158,7 +193,7 @@ fn read_event(
     session: &SessionId,
     expected: u64,
     previous: &Checksum,
-) -> Result<(Checksum, Event), String> {
+) -> Result<(Checksum, Event), Trouble> {
     check_sequence(row, expected)?;
     let column = |error: rusqlite::Error| error.to_string();
     let run: String = row.get(1).map_err(column)?;
@@ -170,17 +205,19 @@ fn read_event(
     let content = match (&body, &blob) {
         (_, Some(digest)) => digest.as_slice(),
         (Some(body), None) => body.as_bytes(),
-        (None, None) => return Err("it has no body".to_owned()),
+        (None, None) => return Err("it has no body".to_owned().into()),
     };
     if chain(previous, expected, at_ms, &run, &name, content) != written {
-        return Err("its checksum doesn't fit its content and the event before it".to_owned());
+        return Err("its checksum doesn't fit its content and the event before it"
+            .to_owned()
+            .into());
     }
     let spilled = match &blob {
         None => None,
         Some(digest) => Some(
             blobs::get(connection, digest)
-                .map_err(|error| error.message)?
-                .ok_or("the blob with its body is missing or damaged")?,
+                .map_err(Trouble::Unreadable)?
+                .ok_or_else(|| "the blob with its body is missing or damaged".to_owned())?,
         ),
     };
     let json = spilled

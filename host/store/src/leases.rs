@@ -4,7 +4,7 @@
 //! example because somebody removed its lock file, can't write over its successor.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use sandbar_protocol::{Error, ErrorKind, Result, SessionId};
+use sandbar_protocol::{Error, ErrorKind, Result, SessionId, kill_point};
 
 use crate::error::Doing as _;
 use crate::process::Process;
@@ -17,7 +17,7 @@ pub(crate) fn take(connection: &Connection, session: &SessionId, process: &Proce
     {
         return Err(busy(session, &pid));
     }
-    connection
+    let fence = connection
         .prepare_cached(
             "INSERT INTO leases (session, process, fence) VALUES (?, ?, 1)
             ON CONFLICT (session) DO UPDATE SET process = excluded.process, fence = fence + 1 RETURNING fence",
@@ -26,7 +26,18 @@ pub(crate) fn take(connection: &Connection, session: &SessionId, process: &Proce
             statement.query_row(params![session.as_str(), process.id], |row| row.get::<_, i64>(0))
         })
         .map(|fence| fence as u64)
-        .doing("take the lease of a session")
+        .doing("take the lease of a session")?;
+    kill_point("store.lease.taken");
+    Ok(fence)
+}
+
+/// Takes a session that was made in this transaction: nobody has had it before.
+pub(crate) fn take_first(connection: &Connection, session: &SessionId, process: &Process) -> Result<u64> {
+    connection
+        .prepare_cached("INSERT INTO leases (session, process, fence) VALUES (?, ?, 1)")
+        .and_then(|mut statement| statement.execute(params![session.as_str(), process.id]))
+        .doing("take the lease of a session")?;
+    Ok(1)
 }
 
 /// Fails unless this process still holds the session under this fence.
@@ -42,11 +53,21 @@ pub(crate) fn check(connection: &Connection, session: &SessionId, process: &Proc
     }
 }
 
+/// Who writes the session: a process id.
+pub(crate) fn holder(connection: &Connection, session: &SessionId, process: &Process) -> Result<Option<String>> {
+    Ok(match find(connection, session)? {
+        Some((Some(holder), _)) if holder == process.id => Some(std::process::id().to_string()),
+        Some((Some(holder), _)) => process.holder(&holder),
+        _ => None,
+    })
+}
+
 pub(crate) fn release(connection: &Connection, session: &SessionId, process: &Process, fence: u64) -> Result<()> {
     connection
         .prepare_cached("UPDATE leases SET process = NULL WHERE session = ? AND process = ? AND fence = ?")
         .and_then(|mut statement| statement.execute(params![session.as_str(), process.id, fence as i64]))
         .doing("release the lease of a session")?;
+    kill_point("store.lease.released");
     Ok(())
 }
 

@@ -4,16 +4,19 @@
 //! project, one file per family of tables. It decides nothing about runs: the agent loop says what happened, and this writes
 //! it down, makes it last, and shows it to readers in that order.
 
+mod approvals;
 mod blobs;
 mod columns;
 mod effects;
 mod error;
+mod follow;
 mod journal;
 mod leases;
 mod live;
 mod mailbox;
 mod migrate;
 mod open;
+mod previews;
 mod process;
 mod queue;
 mod readers;
@@ -22,17 +25,21 @@ mod session_writer;
 mod sessions;
 mod store;
 mod subscription;
+mod suspensions;
 #[cfg(test)]
 mod tests;
 mod workspaces;
 mod writer;
 
+pub use approvals::{ApprovalPlace, NewApproval, StandingApproval};
 pub use effects::{EffectKind, EffectOutcome, EffectSummary};
+pub use follow::Follow;
 pub use runs::RunSummary;
 pub use session_writer::SessionWriter;
 pub use sessions::{NewSession, SessionParent, SessionSummary};
-pub use store::{Store, StoreOptions};
+pub use store::{Inbox, Store, StoreOptions};
 pub use subscription::Subscription;
+pub use suspensions::{SuspensionState, SuspensionSummary};
 pub use workspaces::{NewWorkspace, Workspace, WorkspaceKind};
 
 /// Locks, also after another thread has panicked: every critical section of this crate leaves its data whole.

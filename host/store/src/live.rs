@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use sandbar_protocol::{Delta, Error, Event, Result, SessionId};
+use sandbar_protocol::{Delta, Error, Event, EventBody, Result, SessionId};
 
 use crate::journal::{self, Checksum};
 use crate::lock;
 use crate::mailbox::{Item, Mailbox};
+use crate::previews::{Calls, Places, Wanted};
 
 /// The sessions that are being written, by id.
 pub(crate) type LiveSessions = Mutex<HashMap<SessionId, Arc<Live>>>;
@@ -33,13 +34,15 @@ struct State {
     known: bool,
     /// The sequence of the last event that was accepted, committed or not.
     accepted: u64,
-    /// Events and previews that were accepted and are not shown yet.
+    /// Events that were accepted and are not shown yet.
     queued: usize,
     /// Set once, by a commit that failed: nothing more is accepted.
     failure: Option<Error>,
     /// The session writer is gone.
     released: bool,
     ended: bool,
+    /// What is being written while it is not known how it ends.
+    calls: Calls,
     mailboxes: Vec<Arc<Mailbox>>,
 }
 
@@ -60,6 +63,7 @@ impl Live {
                 failure: None,
                 released: false,
                 ended: false,
+                calls: Calls::default(),
                 mailboxes: Vec::new(),
             }),
         }
@@ -88,30 +92,33 @@ impl Live {
 
     /// Gives the next sequence to what `enqueue` puts into the queue, in one critical section: the queue has the events of a
     /// session in their order. `enqueue` says whether the queue took it.
-    pub(crate) fn accept(&self, enqueue: impl FnOnce(u64) -> Result<()>) -> Result<u64> {
+    pub(crate) fn accept<T>(&self, body: EventBody, enqueue: impl FnOnce(u64, EventBody) -> Result<T>) -> Result<T> {
         let mut state = lock(&self.state);
         if let Some(failure) = &state.failure {
             return Err(failure.clone());
         }
         let sequence = state.accepted + 1;
-        enqueue(sequence)?;
+        // If the queue refuses, it does so for good: then nobody is shown anything.
+        state.calls.accept(sequence, &body);
+        let queued = enqueue(sequence, body)?;
         state.accepted = sequence;
         state.queued += 1;
-        Ok(sequence)
+        Ok(queued)
     }
 
-    /// Shows a preview at once if nothing is before it, else has it queued; nobody listening, it goes nowhere.
-    pub(crate) fn preview(&self, delta: Delta, enqueue: impl FnOnce(u64, Arc<Delta>) -> bool) {
+    /// Keeps what a running call has written; readers take it from here once they have the event that began the call.
+    pub(crate) fn preview(&self, effect: &str, text: &str) {
         let mut state = lock(&self.state);
-        if state.mailboxes.is_empty() || state.failure.is_some() {
-            return;
+        if !state.ended && state.calls.write(effect, text) {
+            for mailbox in state.read() {
+                mailbox.wake();
+            }
         }
-        let (after, delta) = (state.accepted, Arc::new(delta));
-        if state.queued == 0 {
-            state.show(|| Item::Delta(after, Arc::clone(&delta)));
-        } else if enqueue(after, delta) {
-            state.queued += 1;
-        }
+    }
+
+    /// Text for a reader that has the events up to `last`.
+    pub(crate) fn unread(&self, wanted: Wanted, last: u64, places: &Places) -> Option<Delta> {
+        lock(&self.state).calls.unread(wanted, last, places)
     }
 
     /// Called when a transaction has been committed, before its events are shown.
@@ -126,15 +133,8 @@ impl Live {
         let mut state = lock(&self.state);
         state.queued -= 1;
         if state.failure.is_none() {
+            state.show_ended(event.sequence);
             state.show(|| Item::Event(Arc::clone(event)));
-        }
-    }
-
-    pub(crate) fn show_preview(&self, after: u64, delta: &Arc<Delta>) {
-        let mut state = lock(&self.state);
-        state.queued -= 1;
-        if state.failure.is_none() {
-            state.show(|| Item::Delta(after, Arc::clone(delta)));
         }
     }
 
@@ -183,15 +183,30 @@ impl Live {
 
 impl State {
     fn show(&mut self, item: impl Fn() -> Item) {
-        // A mailbox that only this list holds has lost its reader.
-        self.mailboxes.retain(|mailbox| Arc::strong_count(mailbox) > 1);
-        for mailbox in &self.mailboxes {
+        for mailbox in self.read() {
             mailbox.push(item());
         }
     }
 
+    /// Whoever listens gets the whole text of a call before the event that ends it, however slowly it reads.
+    fn show_ended(&mut self, sequence: u64) {
+        for call in self.calls.take_ended(sequence) {
+            if !call.is_silent() {
+                let call = Arc::new(call);
+                self.show(|| Item::Ended(Arc::clone(&call)));
+            }
+        }
+    }
+
+    /// The mailboxes that have a reader: one that only this list holds has lost it.
+    fn read(&mut self) -> &[Arc<Mailbox>] {
+        self.mailboxes.retain(|mailbox| Arc::strong_count(mailbox) > 1);
+        &self.mailboxes
+    }
+
     fn end(&mut self) {
         self.ended = true;
+        self.calls = Calls::default();
         for mailbox in std::mem::take(&mut self.mailboxes) {
             mailbox.end(self.failure.clone());
         }

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use sandbar_protocol::{Delta, Error, Event};
+use sandbar_protocol::{Error, Event};
 use tokio::sync::Notify;
 
 use crate::lock;
+use crate::previews::Call;
 
 /// How many items wait for a reader before it has to catch up from the journal.
 pub(crate) const MAX_WAITING: usize = 256;
@@ -28,8 +29,8 @@ struct State {
 #[derive(Debug)]
 pub(crate) enum Item {
     Event(Arc<Event>),
-    /// A preview, and the sequence of the event that it follows.
-    Delta(u64, Arc<Delta>),
+    /// A call that the next event ends, with what it has written.
+    Ended(Arc<Call>),
 }
 
 #[derive(Debug)]
@@ -62,17 +63,17 @@ impl Mailbox {
         self.ready.notify_one();
     }
 
-    /// Loses nothing when it is dropped while it waits.
-    pub(crate) async fn receive(&self) -> Received {
-        loop {
-            if let Some(received) = self.take() {
-                return received;
-            }
-            self.ready.notified().await;
-        }
+    /// There is something to read elsewhere: a running call has written.
+    pub(crate) fn wake(&self) {
+        self.ready.notify_one();
     }
 
-    fn take(&self) -> Option<Received> {
+    /// Waits until something may have come since the last call. Loses nothing when it is dropped while it waits.
+    pub(crate) async fn changed(&self) {
+        self.ready.notified().await;
+    }
+
+    pub(crate) fn take(&self) -> Option<Received> {
         let mut state = lock(&self.state);
         if state.lagged {
             // Whatever is published from here on is kept again; what was lost is committed already.

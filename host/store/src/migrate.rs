@@ -6,7 +6,7 @@ use sandbar_protocol::{Error, ErrorKind, Result};
 use crate::error::Doing as _;
 
 /// Step `n` brings a database from version `n` to `n + 1`. A released step is never edited: a change is a new step.
-const STEPS: &[&str] = &[FIRST];
+const STEPS: &[&str] = &[FIRST, SUSPENSIONS];
 
 const FIRST: &str = "
 CREATE TABLE workspaces (
@@ -86,6 +86,38 @@ CREATE TABLE leases (
     process TEXT,
     fence INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
+";
+
+const SUSPENSIONS: &str = "
+CREATE TABLE suspensions (
+    id TEXT PRIMARY KEY,
+    session TEXT NOT NULL REFERENCES sessions (id),
+    run TEXT NOT NULL,
+    -- What is asked, as JSON.
+    body TEXT NOT NULL,
+    state TEXT NOT NULL,
+    asked_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    answer TEXT,
+    answered_by TEXT
+) WITHOUT ROWID, STRICT;
+CREATE INDEX suspensions_by_state ON suspensions (state) WHERE state IN ('open', 'answered');
+CREATE INDEX suspensions_by_run ON suspensions (run);
+
+CREATE TABLE approvals (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tool TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    place TEXT NOT NULL,
+    decider TEXT NOT NULL,
+    approved_ms INTEGER NOT NULL,
+    UNIQUE (tool, digest, kind, place)
+) STRICT;
+
+-- Asked for from anywhere; the process that has the session obeys.
+ALTER TABLE runs ADD COLUMN cancel_ms INTEGER;
+CREATE INDEX runs_unfinished ON runs (session) WHERE state <> 'finished';
 ";
 
 /// Refuses a database that a newer Sandbar has written, before anything in it is touched.

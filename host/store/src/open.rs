@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
-use sandbar_protocol::Result;
+use sandbar_protocol::{Result, kill_point};
 
 use crate::error::Doing as _;
 use crate::migrate;
+use crate::store::StoreOptions;
 
 pub(crate) const DATABASE: &str = "sandbar.db";
 
@@ -53,12 +54,13 @@ fn tighten(directory: &Path) -> Result<()> {
 }
 
 /// The connection of the writer, with every table there.
-pub(crate) fn open_for_writing(directory: &Path, max_bytes: Option<u64>) -> Result<Connection> {
+pub(crate) fn open_for_writing(directory: &Path, options: &StoreOptions) -> Result<Connection> {
     let opening = File::create(directory.join(OPENING)).doing("create a lock file in the data directory")?;
     opening
         .lock()
         .doing("wait for another process that opens the journal")?;
-    let mut connection = Connection::open(directory.join(DATABASE)).doing("open the journal")?;
+    kill_point("store.open.locked");
+    let mut connection = connect(directory, OpenFlags::default(), options.vfs.as_deref()).doing("open the journal")?;
     connection.busy_timeout(BUSY_TIMEOUT).doing("open the journal")?;
     migrate::refuse_newer(&connection)?;
     connection
@@ -67,9 +69,22 @@ pub(crate) fn open_for_writing(directory: &Path, max_bytes: Option<u64>) -> Resu
     connection
         .pragma_update(None, "synchronous", "full")
         .doing("make the journal durable")?;
-    prepare(&connection, max_bytes)?;
+    kill_point("store.open.checkpoint");
+    write_log_back(&connection)?;
+    prepare(&connection, options.max_bytes)?;
     migrate::migrate(&mut connection)?;
+    kill_point("store.open.migrated");
     Ok(connection)
+}
+
+/// A log that an earlier process has left may hold a commit whose sync failed: Linux shows its pages as they were written, but never
+/// writes them to the disk. What followed it in the log would be gone with it when the power is lost. In the database it is written
+/// anew, and the log begins again. Without a log, and where another process uses it, this does nothing or as much as can be done
+/// without waiting.
+fn write_log_back(connection: &Connection) -> Result<()> {
+    connection
+        .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        .doing("write the journal's log back")
 }
 
 pub(crate) fn open_in_memory(max_bytes: Option<u64>) -> Result<Connection> {
@@ -79,15 +94,22 @@ pub(crate) fn open_in_memory(max_bytes: Option<u64>) -> Result<Connection> {
     Ok(connection)
 }
 
-pub(crate) fn open_for_reading(directory: &Path) -> Result<Connection> {
+pub(crate) fn open_for_reading(directory: &Path, vfs: Option<&str>) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
-        Connection::open_with_flags(directory.join(DATABASE), flags).doing("open the journal for reading")?;
+    let connection = connect(directory, flags, vfs).doing("open the journal for reading")?;
     connection
         .busy_timeout(BUSY_TIMEOUT)
         .doing("open the journal for reading")?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(connection)
+}
+
+fn connect(directory: &Path, flags: OpenFlags, vfs: Option<&str>) -> rusqlite::Result<Connection> {
+    let path = directory.join(DATABASE);
+    match vfs {
+        None => Connection::open_with_flags(path, flags),
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs),
+    }
 }
 
 fn prepare(connection: &Connection, max_bytes: Option<u64>) -> Result<()> {

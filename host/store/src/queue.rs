@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sandbar_protocol::{Delta, Event, Result};
+use rusqlite::Connection;
+use sandbar_protocol::{Event, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::writer_gone;
@@ -19,6 +20,10 @@ pub(crate) const MAX_BATCH: usize = 512;
 
 /// How long the writer waits for company when nobody waits for it: a commit costs the same for one event as for many.
 const LINGER: Duration = Duration::from_millis(1);
+
+/// How many times the writer looks again by itself, a `LINGER` apart, before it sleeps until it is woken up: waking a thread costs
+/// whoever appends more than the appending.
+const LOOKS: u32 = 4;
 
 /// What may wait before `append` does. An event larger than that waits alone.
 const MAX_WAITING_BYTES: usize = 32 << 20;
@@ -55,12 +60,6 @@ pub(crate) enum Command {
         body: Body,
         room: OwnedSemaphorePermit,
     },
-    Preview {
-        live: Arc<Live>,
-        after: u64,
-        delta: Arc<Delta>,
-        room: OwnedSemaphorePermit,
-    },
     Flush {
         live: Arc<Live>,
         reply: Reply,
@@ -68,6 +67,22 @@ pub(crate) enum Command {
     Release {
         live: Arc<Live>,
     },
+    /// A change of a small table that belongs to no writer.
+    Change {
+        change: Change,
+        reply: Reply,
+    },
+}
+
+/// May be tried twice: a transaction that fails is repeated in parts.
+pub(crate) struct Change(pub(crate) Box<Changing>);
+
+pub(crate) type Changing = dyn Fn(&Connection) -> Result<()> + Send;
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Change")
+    }
 }
 
 /// A new session, with a new workspace if it gets one of its own.
@@ -88,8 +103,12 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Command>,
+    /// When the first of those that wait came.
+    since: Option<Instant>,
     /// Somebody waits for an answer: no lingering.
     urgent: bool,
+    /// The writer's thread sleeps, and won't look by itself.
+    asleep: bool,
     closed: bool,
 }
 
@@ -130,26 +149,29 @@ impl Queue {
         room.acquire_many_owned(units(bytes)).await.map_err(|_| writer_gone())
     }
 
-    pub(crate) fn try_reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.room).try_acquire_many_owned(units(bytes)).ok()
-    }
-
     /// Waits until there is something to write, and a moment more for company; false when the queue is closed and empty.
     pub(crate) fn wait(&self) -> bool {
         let mut state = lock(&self.state);
-        while state.waiting.is_empty() {
-            if state.closed {
-                return false;
+        let mut looks = 0;
+        while !state.urgent && !state.closed && state.waiting.len() < MAX_BATCH {
+            let pause = match state.since {
+                Some(since) => LINGER.saturating_sub(since.elapsed()),
+                None => LINGER,
+            };
+            if pause.is_zero() {
+                break;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            looks = if state.since.is_none() { looks + 1 } else { 0 };
+            state = if looks > LOOKS {
+                state.asleep = true;
+                self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                let waited = self.changed.wait_timeout(state, pause);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            };
+            state.asleep = false;
         }
-        let lingering = |state: &mut State| !state.urgent && !state.closed && state.waiting.len() < MAX_BATCH;
-        drop(
-            self.changed
-                .wait_timeout_while(state, LINGER, lingering)
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        true
+        !state.waiting.is_empty()
     }
 
     /// What is there, up to the size of a batch.
@@ -159,6 +181,9 @@ impl Queue {
         let batch = state.waiting.drain(..count).collect();
         // What is left has waited long enough.
         state.urgent = !state.waiting.is_empty();
+        if !state.urgent {
+            state.since = None;
+        }
         batch
     }
 
@@ -180,9 +205,9 @@ impl Queue {
 impl Command {
     fn is_awaited(&self) -> bool {
         match self {
-            Self::Workspace { .. } | Self::Session { .. } | Self::Flush { .. } => true,
+            Self::Workspace { .. } | Self::Session { .. } | Self::Flush { .. } | Self::Change { .. } => true,
             Self::Take { reply, .. } => reply.is_some(),
-            Self::Append { .. } | Self::Preview { .. } | Self::Release { .. } => false,
+            Self::Append { .. } | Self::Release { .. } => false,
         }
     }
 }
@@ -195,8 +220,9 @@ impl Queue {
             return Err(writer_gone());
         }
         let urgent = command.is_awaited();
-        let wake = state.waiting.is_empty() || (urgent && !state.urgent) || state.waiting.len() + 1 >= MAX_BATCH;
+        let wake = state.asleep || (urgent && !state.urgent) || state.waiting.len() + 1 >= MAX_BATCH;
         state.urgent |= urgent;
+        state.since.get_or_insert_with(Instant::now);
         state.waiting.push_back(command);
         Ok(wake)
     }

@@ -15,6 +15,7 @@ const IDLE: usize = 4;
 pub(crate) enum Readers {
     Files {
         directory: PathBuf,
+        vfs: Option<String>,
         idle: Mutex<Vec<Connection>>,
     },
     /// A database in memory has one connection, which the writer locks for each of its transactions.
@@ -22,9 +23,10 @@ pub(crate) enum Readers {
 }
 
 impl Readers {
-    pub(crate) fn of_directory(directory: PathBuf) -> Self {
+    pub(crate) fn of_directory(directory: PathBuf, vfs: Option<String>) -> Self {
         Self::Files {
             directory,
+            vfs,
             idle: Mutex::default(),
         }
     }
@@ -32,11 +34,11 @@ impl Readers {
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         match self {
             Self::Memory(connection) => read(&lock(connection)),
-            Self::Files { directory, idle } => {
+            Self::Files { directory, vfs, idle } => {
                 let kept = lock(idle).pop();
                 let connection = match kept {
                     Some(connection) => connection,
-                    None => open::open_for_reading(directory)?,
+                    None => open::open_for_reading(directory, vfs.as_deref())?,
                 };
                 let result = read(&connection);
                 let mut idle = lock(idle);

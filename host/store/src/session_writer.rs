@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sandbar_protocol::{Delta, Event, EventBody, Result, RunId, SessionId};
+use sandbar_protocol::{Event, EventBody, Result, RunId, SessionId};
 
 use crate::journal::Body;
 use crate::live::Live;
@@ -38,47 +38,36 @@ impl SessionWriter {
         self.live.accepted()
     }
 
-    /// Accepts an event and returns its sequence. It is committed soon, in a group with others; `flush` waits for that.
+    /// Accepts an event and returns it with its sequence. It is committed soon, in a group with others; `flush` waits for that.
     ///
     /// Waits only while a great deal is waiting for the disk. Events get their sequence in the order in which this returns.
-    pub async fn append(&self, run: &RunId, body: EventBody) -> Result<u64> {
+    pub async fn append(&self, run: &RunId, body: EventBody) -> Result<Arc<Event>> {
         let written = Body::new(&body)?;
         let queue = self.store.queue();
         let room = queue.reserve(written.bytes()).await?;
         let at_ms = self.store.clock().now_ms();
-        self.live.accept(|sequence| {
-            let event = Event {
+        self.live.accept(body, |sequence, body| {
+            let event = Arc::new(Event {
                 session: self.live.session.clone(),
                 sequence,
                 run: run.clone(),
                 at_ms,
                 body,
-            };
+            });
             queue.push(Command::Append {
                 live: Arc::clone(&self.live),
-                event: Arc::new(event),
+                event: Arc::clone(&event),
                 body: written,
                 room,
-            })
+            })?;
+            Ok(event)
         })
     }
 
-    /// Shows a preview after what has been appended so far. It is never written, and lost where there is no room for it.
-    pub fn preview(&self, delta: Delta) {
-        let queue = self.store.queue();
-        let (Delta::Model { text, .. } | Delta::Tool { text, .. }) = &delta;
-        let bytes = text.len();
-        self.live.preview(delta, |after, delta| match queue.try_reserve(bytes) {
-            None => false,
-            Some(room) => queue
-                .push(Command::Preview {
-                    live: Arc::clone(&self.live),
-                    after,
-                    delta,
-                    room,
-                })
-                .is_ok(),
-        });
+    /// Shows what a running call writes to those who read along, between the events. It is kept until the call has ended, for
+    /// readers who come later, and never journaled. The call's `model.started` or `tool.started` must have been appended.
+    pub fn preview(&self, effect: &str, text: &str) {
+        self.live.preview(effect, text);
     }
 
     /// Waits until everything that was appended so far is committed.
@@ -88,6 +77,13 @@ impl SessionWriter {
         }
         let live = Arc::clone(&self.live);
         self.store.ask(|reply| Command::Flush { live, reply }).await
+    }
+
+    /// Gives the session back, and waits until another process could take it.
+    pub async fn close(self) -> Result<()> {
+        let store = self.store.clone();
+        drop(self);
+        store.settle().await
     }
 
     /// Reads along from the event after `after`; `head()` is from here on, 0 is from the start.

@@ -1,7 +1,7 @@
 //! The table of sessions: who, where, since when, and up to which event.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use sandbar_protocol::{Error, ErrorKind, Result, RunId, SessionId, StopReason, WorkspaceId};
+use sandbar_protocol::{Error, ErrorKind, Result, RunId, SessionId, StopReason, WorkspaceId, kill_point};
 
 use crate::error::{Doing as _, session_not_found};
 use crate::{columns, runs, workspaces};
@@ -63,6 +63,11 @@ pub(crate) fn insert(connection: &Connection, new: &NewSession, now_ms: u64) -> 
         )
         .with_hint("create the workspace first"));
     }
+    insert_into_its_workspace(connection, new, now_ms)
+}
+
+/// For a session whose workspace is known to be there.
+pub(crate) fn insert_into_its_workspace(connection: &Connection, new: &NewSession, now_ms: u64) -> Result<()> {
     let inserted = connection
         .prepare_cached(
             "INSERT INTO sessions (id, agent, workspace, created_ms, updated_ms, head) VALUES (?1, ?2, ?3, ?4, ?4, 0)
@@ -73,6 +78,7 @@ pub(crate) fn insert(connection: &Connection, new: &NewSession, now_ms: u64) -> 
             statement.execute(params![new.id.as_str(), new.agent, workspace, now_ms as i64])
         })
         .doing("create a session")?;
+    kill_point("store.session.inserted");
     if inserted == 0 {
         return Err(Error::new(
             ErrorKind::InvalidInput,
@@ -88,6 +94,21 @@ pub(crate) fn find(connection: &Connection, id: &SessionId) -> Result<Option<Ses
     connection
         .prepare_cached(&format!("{COLUMNS} WHERE id = ?"))
         .and_then(|mut statement| statement.query_row([id.as_str()], summary).optional())
+        .doing("read a session")
+}
+
+/// What the session was begun with.
+pub(crate) fn origin(connection: &Connection, id: &SessionId) -> Result<Option<NewSession>> {
+    let origin = |row: &Row<'_>| {
+        Ok(NewSession {
+            id: id.clone(),
+            agent: row.get(0)?,
+            workspace: columns::optional_id(row, 1, WorkspaceId::parse)?,
+        })
+    };
+    connection
+        .prepare_cached("SELECT agent, workspace FROM sessions WHERE id = ?")
+        .and_then(|mut statement| statement.query_row([id.as_str()], origin).optional())
         .doing("read a session")
 }
 
@@ -123,24 +144,26 @@ pub(crate) fn head(connection: &Connection, id: &SessionId) -> Result<Option<u64
         .doing("read a session")
 }
 
-pub(crate) fn advance(connection: &Connection, id: &SessionId, head: u64, at_ms: u64) -> Result<()> {
+/// `title` names a session that has no name; any other keeps its own.
+pub(crate) fn advance(
+    connection: &Connection,
+    id: &SessionId,
+    head: u64,
+    at_ms: u64,
+    title: Option<&str>,
+) -> Result<()> {
     connection
-        .prepare_cached("UPDATE sessions SET head = ?, updated_ms = ? WHERE id = ?")
-        .and_then(|mut statement| statement.execute(params![head as i64, at_ms as i64, id.as_str()]))
+        .prepare_cached(
+            "UPDATE sessions SET head = ?, updated_ms = ?, title = iif(title = '', ifnull(?, ''), title) WHERE id = ?",
+        )
+        .and_then(|mut statement| statement.execute(params![head as i64, at_ms as i64, title, id.as_str()]))
         .doing("update a session")?;
+    kill_point("store.session.advanced");
     Ok(())
 }
 
-/// The first message names the session; later ones leave the title as it is.
-pub(crate) fn name_after(connection: &Connection, id: &SessionId, message: &str) -> Result<()> {
-    connection
-        .prepare_cached("UPDATE sessions SET title = ? WHERE id = ? AND title = ''")
-        .and_then(|mut statement| statement.execute([&title(message), id.as_str()]))
-        .doing("name a session")?;
-    Ok(())
-}
-
-fn title(message: &str) -> String {
+/// What a first message names its session: its start, on one line.
+pub(crate) fn title(message: &str) -> String {
     let mut title = String::new();
     let visible = message
         .split(|c: char| c.is_whitespace() || c.is_control())

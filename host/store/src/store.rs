@@ -7,19 +7,24 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
-use sandbar_protocol::{Clock, Event, Result, RunId, SessionId, SystemClock, WorkspaceId};
+use sandbar_protocol::{
+    Answer, Clock, Event, Result, RunId, SessionId, SuspensionId, SystemClock, WorkspaceId, kill_point,
+};
 use tokio::sync::oneshot;
 
+use crate::approvals::{self, NewApproval, StandingApproval};
 use crate::effects::{self, EffectSummary};
 use crate::error::{Doing as _, session_not_found, writer_gone};
+use crate::follow::Follow;
 use crate::live::{Live, LiveSessions};
 use crate::process::Process;
-use crate::queue::{Beginning, Command, Queue, Reply};
+use crate::queue::{Beginning, Change, Command, Queue, Reply};
 use crate::readers::Readers;
 use crate::runs::{self, RunSummary};
 use crate::session_writer::SessionWriter;
 use crate::sessions::{self, NewSession, SessionSummary};
 use crate::subscription::Subscription;
+use crate::suspensions::{self, SuspensionSummary};
 use crate::workspaces::{self, NewWorkspace, Workspace};
 use crate::writer::Writer;
 use crate::{journal, leases, lock, open};
@@ -30,6 +35,9 @@ pub struct StoreOptions {
     pub clock: Arc<dyn Clock>,
     /// The size that the journal may grow to; none is what the disk holds.
     pub max_bytes: Option<u64>,
+    /// The SQLite VFS that the files are opened through, by the name under which it is registered; none is the system's own. For a
+    /// harness that plays a failing disk.
+    pub vfs: Option<String>,
 }
 
 impl Default for StoreOptions {
@@ -37,8 +45,18 @@ impl Default for StoreOptions {
         Self {
             clock: Arc::new(SystemClock),
             max_bytes: None,
+            vfs: None,
         }
     }
+}
+
+/// What came from elsewhere for runs that are going on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inbox {
+    /// Suspensions that have an answer.
+    pub answered: Vec<SuspensionId>,
+    /// Runs that somebody wants to end.
+    pub cancelled: Vec<RunId>,
 }
 
 /// The journal of one data directory. Clones are handles to the same; the last one to go waits until everything is written.
@@ -52,8 +70,9 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Shared {
-    writer: Arc<Writer>,
+    /// Before the writer, so that they are closed first: the last connection to go writes the log back, and these can't.
     readers: Arc<Readers>,
+    writer: Arc<Writer>,
     clock: Arc<dyn Clock>,
     directory: Option<PathBuf>,
     thread: Option<JoinHandle<()>>,
@@ -63,9 +82,10 @@ impl Store {
     /// Opens the journal in a data directory, and makes both if they aren't there.
     pub fn open(directory: &Path, options: StoreOptions) -> Result<Self> {
         open::prepare_directory(directory)?;
-        let connection = open::open_for_writing(directory, options.max_bytes)?;
+        let connection = open::open_for_writing(directory, &options)?;
         let process = Process::announce(directory)?;
-        let readers = Readers::of_directory(directory.to_owned());
+        kill_point("store.open.announced");
+        let readers = Readers::of_directory(directory.to_owned(), options.vfs.clone());
         let connection = Arc::new(Mutex::new(connection));
         Self::start(connection, readers, process, options, Some(directory.to_owned()))
     }
@@ -101,6 +121,11 @@ impl Store {
         self.shared.readers.read(|connection| sessions::find(connection, id))
     }
 
+    /// What a session was begun with: a look-up that costs the same however much has happened in it since.
+    pub fn session_origin(&self, id: &SessionId) -> Result<Option<NewSession>> {
+        self.shared.readers.read(|connection| sessions::origin(connection, id))
+    }
+
     /// Newest first. `before` is the last one of the page before.
     pub fn sessions(&self, limit: usize, before: Option<&SessionId>) -> Result<Vec<SessionSummary>> {
         self.shared
@@ -113,6 +138,101 @@ impl Store {
         self.shared
             .readers
             .read(|connection| runs::of_session(connection, session))
+    }
+
+    pub fn run(&self, id: &RunId) -> Result<RunSummary> {
+        self.shared
+            .readers
+            .read(|connection| runs::find(connection, id))?
+            .ok_or_else(|| runs::not_found(id))
+    }
+
+    /// The runs of all sessions that have not ended: they go on somewhere, wait for an answer, or were cut off. Oldest first.
+    pub fn unfinished_runs(&self) -> Result<Vec<RunSummary>> {
+        self.shared.readers.read(runs::unfinished)
+    }
+
+    /// The run of a session that has not ended.
+    pub fn unfinished_run(&self, session: &SessionId) -> Result<Option<RunSummary>> {
+        self.shared
+            .readers
+            .read(|connection| runs::unfinished_of(connection, session))
+    }
+
+    /// The process that holds a session for writing, if one does.
+    pub fn holder(&self, session: &SessionId) -> Result<Option<String>> {
+        let process = &self.shared.writer.process;
+        self.shared
+            .readers
+            .read(|connection| leases::holder(connection, session, process))
+    }
+
+    /// Asks whoever has the run to end it.
+    pub async fn ask_to_cancel(&self, run: &RunId) -> Result<()> {
+        let (run, now_ms) = (run.clone(), self.clock().now_ms());
+        self.change(move |connection| runs::ask_to_cancel(connection, &run, now_ms))
+            .await
+    }
+
+    pub fn suspension(&self, id: &SuspensionId) -> Result<Option<SuspensionSummary>> {
+        self.shared.readers.read(|connection| suspensions::find(connection, id))
+    }
+
+    /// What waits for an answer, oldest first.
+    pub fn open_suspensions(&self) -> Result<Vec<SuspensionSummary>> {
+        self.shared.readers.read(suspensions::open)
+    }
+
+    /// Oldest first.
+    pub fn suspensions(&self, run: &RunId) -> Result<Vec<SuspensionSummary>> {
+        self.shared
+            .readers
+            .read(|connection| suspensions::of_run(connection, run))
+    }
+
+    /// Leaves an answer for whoever continues the run. The first one counts; it must fit the suspension's schema.
+    pub async fn answer(&self, id: &SuspensionId, answer: Answer) -> Result<()> {
+        let (id, now_ms) = (id.clone(), self.clock().now_ms());
+        self.change(move |connection| suspensions::answer(connection, &id, &answer, now_ms))
+            .await
+    }
+
+    /// What came from elsewhere for runs that are going on.
+    pub fn inbox(&self) -> Result<Inbox> {
+        self.shared.readers.read(|connection| {
+            Ok(Inbox {
+                answered: suspensions::answered(connection)?,
+                cancelled: runs::to_cancel(connection)?,
+            })
+        })
+    }
+
+    /// Lets a tool be called without asking from now on.
+    pub async fn approve(&self, new: NewApproval) -> Result<()> {
+        let now_ms = self.clock().now_ms();
+        self.change(move |connection| approvals::insert(connection, &new, now_ms))
+            .await
+    }
+
+    pub fn is_approved(
+        &self,
+        tool: &str,
+        digest: &str,
+        session: &SessionId,
+        workspace: Option<&WorkspaceId>,
+    ) -> Result<bool> {
+        self.shared
+            .readers
+            .read(|connection| approvals::holds(connection, tool, digest, session, workspace))
+    }
+
+    /// Oldest first.
+    pub fn approvals(&self) -> Result<Vec<StandingApproval>> {
+        self.shared.readers.read(approvals::list)
+    }
+
+    pub async fn revoke_approval(&self, id: u64) -> Result<()> {
+        self.change(move |connection| approvals::revoke(connection, id)).await
     }
 
     /// The effects of a run, in the order of their intents.
@@ -186,15 +306,19 @@ impl Store {
         Ok(self.subscription(session, after, live.as_ref()))
     }
 
+    /// Reads the events of a session from the one after `after`, whoever writes it: what another process commits comes within a
+    /// tenth of a second. It ends when no run goes on; without a run it gives what the journal has.
+    pub fn follow(&self, session: &SessionId, after: u64) -> Follow {
+        Follow::new(self.clone(), session.clone(), after)
+    }
+
     /// How many transactions have been committed since the store was opened.
     pub fn commits(&self) -> u64 {
         self.shared.writer.commits.load(Ordering::Relaxed)
     }
 
     pub(crate) fn subscription(&self, session: &SessionId, after: u64, live: Option<&Arc<Live>>) -> Subscription {
-        let (shown, mailbox) = live.map_or((None, None), |live| live.listen());
-        let readers = Arc::clone(&self.shared.readers);
-        Subscription::new(session.clone(), readers, after, shown, mailbox)
+        Subscription::new(session.clone(), Arc::clone(&self.shared.readers), after, live)
     }
 
     pub(crate) fn queue(&self) -> &Queue {
@@ -250,6 +374,16 @@ impl Store {
             Entry::Occupied(_) => return Err(leases::busy(id, &format!("{} (this one)", std::process::id()))),
         }
         Ok(live)
+    }
+
+    /// Waits until what is in the queue is done.
+    pub async fn settle(&self) -> Result<()> {
+        self.change(|_| Ok(())).await
+    }
+
+    async fn change(&self, change: impl Fn(&Connection) -> Result<()> + Send + 'static) -> Result<()> {
+        let change = Change(Box::new(change));
+        self.ask(|reply| Command::Change { change, reply }).await
     }
 
     /// Has the writer do something, and waits for its answer.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use sandbar_protocol::{Error, ErrorKind, Result, WorkspaceId};
+use sandbar_protocol::{Error, ErrorKind, Result, WorkspaceId, kill_point};
 
 use crate::columns;
 use crate::error::Doing as _;
@@ -74,6 +74,7 @@ pub(crate) fn insert(connection: &Connection, new: &NewWorkspace, now_ms: u64) -
             statement.execute(params![new.id.as_str(), new.kind.as_str(), path, now_ms as i64])
         })
         .doing("create a workspace")?;
+    kill_point("store.workspace.inserted");
     // A user's directory is one workspace for all sessions that see it: registering it again, in whatever process, is no mistake.
     let same = |old: Workspace| old.kind == WorkspaceKind::User && old.kind == new.kind && old.path == new.path;
     if inserted == 0 && !find(connection, &new.id)?.is_some_and(same) {

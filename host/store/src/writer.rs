@@ -5,9 +5,10 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use rusqlite::{Connection, TransactionBehavior};
-use sandbar_protocol::{Error, Result};
+use rusqlite::Connection;
+use sandbar_protocol::{Error, EventBody, Result, kill_point};
 
+use crate::effects::EffectRows;
 use crate::error::{Doing as _, session_not_found, writer_gone};
 use crate::live::{Live, LiveSessions, Tip};
 use crate::process::Process;
@@ -33,7 +34,54 @@ struct Pending {
     tip: Tip,
     /// The time of the last event that this transaction adds.
     appended_ms: Option<u64>,
+    /// What a session without a name is to be called.
+    title: Option<String>,
     poisoned: bool,
+}
+
+impl Pending {
+    fn at(live: &Arc<Live>, tip: Tip, poisoned: bool) -> Self {
+        Self {
+            live: Arc::clone(live),
+            tip,
+            appended_ms: None,
+            title: None,
+            poisoned,
+        }
+    }
+}
+
+/// Rolled back unless it is committed. Its two statements are prepared once, unlike those of the driver's own.
+struct Transaction<'a> {
+    connection: &'a Connection,
+    open: bool,
+}
+
+impl<'a> Transaction<'a> {
+    fn begin(connection: &'a Connection) -> Result<Self> {
+        execute(connection, "BEGIN IMMEDIATE").doing("begin to write to the journal")?;
+        Ok(Self { connection, open: true })
+    }
+
+    fn commit(mut self) -> Result<()> {
+        execute(self.connection, "COMMIT").doing("commit to the journal")?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        // Some errors have rolled it back already.
+        if self.open && !self.connection.is_autocommit() {
+            // If this fails, so does the next transaction, which says so to those who wait for it.
+            let _ = execute(self.connection, "ROLLBACK");
+        }
+    }
+}
+
+fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<usize> {
+    connection.prepare_cached(statement)?.execute([])
 }
 
 impl Writer {
@@ -78,28 +126,39 @@ impl Writer {
     /// All of it, or nothing.
     fn commit(&self, commands: &[Command]) -> Result<Tips> {
         let mut tips = Tips::new();
-        let writes = |command: &Command| !matches!(command, Command::Preview { .. } | Command::Flush { .. });
+        let writes = |command: &Command| !matches!(command, Command::Flush { .. });
         if !commands.iter().any(writes) {
             return Ok(tips);
         }
-        let mut connection = lock(&self.connection);
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .doing("begin to write to the journal")?;
+        let connection = lock(&self.connection);
+        kill_point("store.batch.taken");
+        let transaction = Transaction::begin(&connection)?;
+        kill_point("store.begin.done");
+        let mut effects = EffectRows::default();
         for command in commands {
-            self.apply(&transaction, command, &mut tips)?;
+            self.apply(&connection, command, &mut tips, &mut effects)?;
         }
+        effects.write(&connection)?;
         for pending in tips.values() {
             if let Some(at_ms) = pending.appended_ms {
-                sessions::advance(&transaction, &pending.live.session, pending.tip.head, at_ms)?;
+                let title = pending.title.as_deref();
+                sessions::advance(&connection, &pending.live.session, pending.tip.head, at_ms, title)?;
             }
         }
-        transaction.commit().doing("commit to the journal")?;
+        kill_point("store.commit.begins");
+        transaction.commit()?;
+        kill_point("store.commit.done");
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(tips)
     }
 
-    fn apply(&self, connection: &Connection, command: &Command, tips: &mut Tips) -> Result<()> {
+    fn apply<'a>(
+        &self,
+        connection: &Connection,
+        command: &'a Command,
+        tips: &mut Tips,
+        effects: &mut EffectRows<'a>,
+    ) -> Result<()> {
         match command {
             Command::Workspace { new, now_ms, .. } => workspaces::insert(connection, new, *now_ms),
             Command::Session { new, now_ms, .. } => sessions::insert(connection, new, *now_ms),
@@ -109,9 +168,16 @@ impl Writer {
                 if pending.poisoned {
                     return Ok(());
                 }
-                pending.tip.checksum = journal::append(connection, event, body, &pending.tip.checksum)?;
+                pending.tip.checksum = journal::append(connection, event, body, &pending.tip.checksum, effects)?;
                 pending.tip.head = event.sequence;
                 pending.appended_ms = Some(event.at_ms);
+                if let EventBody::RunStarted { message, .. } = &event.body {
+                    // The first message names the session, if it has no name.
+                    let title = pending.title.get_or_insert_default();
+                    if title.is_empty() {
+                        *title = sessions::title(message);
+                    }
+                }
                 Ok(())
             }
             Command::Release { live } => {
@@ -120,33 +186,46 @@ impl Writer {
                     .map_or_else(|| live.tip().fence, |pending| pending.tip.fence);
                 leases::release(connection, &live.session, &self.process, fence)
             }
-            Command::Preview { .. } | Command::Flush { .. } => Ok(()),
+            Command::Change { change, .. } => {
+                // It may look at what came before it.
+                effects.write(connection)?;
+                (change.0)(connection)
+            }
+            Command::Flush { .. } => Ok(()),
         }
     }
 
     fn take(&self, connection: &Connection, live: &Arc<Live>, new: Option<&Beginning>, tips: &mut Tips) -> Result<()> {
-        if let Some(new) = new {
-            if let Some(workspace) = &new.workspace {
-                workspaces::insert(connection, workspace, new.now_ms)?;
+        let tip = match new {
+            Some(new) => self.begin(connection, live, new)?,
+            None => {
+                let head =
+                    sessions::head(connection, &live.session)?.ok_or_else(|| session_not_found(&live.session))?;
+                Tip {
+                    fence: leases::take(connection, &live.session, &self.process)?,
+                    head,
+                    checksum: journal::tip(connection, &live.session, head)?,
+                }
             }
-            sessions::insert(connection, &new.session, new.now_ms)?;
-        }
-        let head = sessions::head(connection, &live.session)?.ok_or_else(|| session_not_found(&live.session))?;
-        let tip = Tip {
-            fence: leases::take(connection, &live.session, &self.process)?,
-            head,
-            checksum: journal::tip(connection, &live.session, head)?,
         };
-        tips.insert(
-            key(live),
-            Pending {
-                live: Arc::clone(live),
-                tip,
-                appended_ms: None,
-                poisoned: false,
-            },
-        );
+        tips.insert(key(live), Pending::at(live, tip, false));
         Ok(())
+    }
+
+    /// A session that is made just now has no events, and nobody else has had it.
+    fn begin(&self, connection: &Connection, live: &Arc<Live>, new: &Beginning) -> Result<Tip> {
+        match &new.workspace {
+            Some(workspace) => {
+                workspaces::insert(connection, workspace, new.now_ms)?;
+                sessions::insert_into_its_workspace(connection, &new.session, new.now_ms)?;
+            }
+            None => sessions::insert(connection, &new.session, new.now_ms)?,
+        }
+        Ok(Tip {
+            fence: leases::take_first(connection, &live.session, &self.process)?,
+            head: 0,
+            checksum: journal::seed(&live.session),
+        })
     }
 
     /// Where the session stands in this transaction; the first look checks the lease.
@@ -158,12 +237,7 @@ impl Writer {
                 if !poisoned {
                     leases::check(connection, &live.session, &self.process, tip.fence)?;
                 }
-                Ok(place.insert(Pending {
-                    live: Arc::clone(live),
-                    tip,
-                    appended_ms: None,
-                    poisoned,
-                }))
+                Ok(place.insert(Pending::at(live, tip, poisoned)))
             }
         }
     }
@@ -172,6 +246,7 @@ impl Writer {
     fn show(&self, commands: Vec<Command>, outcome: Result<Tips>) {
         let error = match outcome {
             Ok(tips) => {
+                kill_point("store.show.begins");
                 for pending in tips.into_values().filter(|pending| !pending.poisoned) {
                     pending.live.committed(pending.tip);
                 }
@@ -182,11 +257,14 @@ impl Writer {
         for command in commands {
             self.show_one(command, error.as_ref());
         }
+        kill_point("store.show.done");
     }
 
     fn show_one(&self, command: Command, error: Option<&Error>) {
         match command {
-            Command::Workspace { reply, .. } | Command::Session { reply, .. } => answer(reply, error.cloned()),
+            Command::Workspace { reply, .. } | Command::Session { reply, .. } | Command::Change { reply, .. } => {
+                answer(reply, error.cloned());
+            }
             Command::Take { live, reply, .. } => {
                 if let Some(error) = error {
                     live.fail(error);
@@ -201,15 +279,6 @@ impl Writer {
                     live.fail(error);
                 }
                 live.show_event(&event);
-                drop(room);
-            }
-            Command::Preview {
-                live,
-                after,
-                delta,
-                room,
-            } => {
-                live.show_preview(after, &delta);
                 drop(room);
             }
             Command::Flush { live, reply } => answer(reply, live.failure()),
@@ -263,11 +332,10 @@ fn split(batch: Vec<Command>) -> Vec<Vec<Command>> {
     let mut part_of: HashMap<usize, usize> = HashMap::new();
     for command in batch {
         let session = match &command {
-            Command::Workspace { .. } | Command::Session { .. } | Command::Release { .. } => None,
-            Command::Take { live, .. }
-            | Command::Append { live, .. }
-            | Command::Preview { live, .. }
-            | Command::Flush { live, .. } => Some(key(live)),
+            Command::Workspace { .. } | Command::Session { .. } | Command::Release { .. } | Command::Change { .. } => {
+                None
+            }
+            Command::Take { live, .. } | Command::Append { live, .. } | Command::Flush { live, .. } => Some(key(live)),
         };
         let part = session.map_or(parts.len(), |session| *part_of.entry(session).or_insert(parts.len()));
         if part == parts.len() {

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::invocation::Invocation;
 use crate::project::Project;
 use crate::steps::Steps;
-use crate::{docs, guests, tidy};
+use crate::{docs, guests, tidy, torture};
 
 pub(crate) fn ci(project: &Project) -> Result<()> {
     guests::ensure_target(project)?;
@@ -29,6 +29,7 @@ pub(crate) fn ci(project: &Project) -> Result<()> {
     steps.task("tidy", "cargo xtask tidy", tidy::tidy)?;
     build_and_test(&mut steps, project)?;
     steps.call("guests' own tests", &guests::test_natively(project))?;
+    steps.call("torture", &torture::for_ci())?;
     let doc = Invocation::cargo(&["doc", "--workspace", "--no-deps"]).with_variable("RUSTDOCFLAGS", "-D warnings");
     steps.call("documentation", &[doc])?;
     steps.task("generated pages", "cargo xtask docs --check", docs::check)?;

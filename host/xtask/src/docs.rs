@@ -10,9 +10,10 @@ use crate::invocation::Invocation;
 use crate::project::Project;
 
 /// Each page, and what `sandbar` is told to print it.
-const PAGES: [(&str, &[&str]); 2] = [
+const PAGES: [(&str, &[&str]); 3] = [
     ("docs/reference/sandbar.schema.json", &["config", "schema"]),
     ("docs/reference/cli.md", &["generate-cli-reference"]),
+    ("docs/reference/events.md", &["generate-event-reference"]),
 ];
 
 #[derive(Debug, Args)]

@@ -15,6 +15,7 @@ mod project;
 mod record;
 mod steps;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,8 @@ enum Task {
     Record,
     /// Measure what Sandbar costs; prints tables.
     Bench(bench::Bench),
+    /// Lose power, fail the disk, kill the process, and look at what is left; prints tables.
+    Torture(torture::Torture),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Docs(docs) => docs.run(&project),
         Task::Record => record::record(&project),
         Task::Bench(bench) => bench.run(&project),
+        Task::Torture(torture) => torture.run(&project),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

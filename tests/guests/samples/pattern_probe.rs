@@ -8,10 +8,12 @@
 //! | `thread <name> <text>` | appends a user's message to another thread and calls the model on it |
 //! | `instruct <text>` | calls the model on `main` with these instructions and no tools |
 //! | `only <tool> …` | calls the model on `main` with these tools |
+//! | `schema <json>` | calls the model on `main` for an answer that fits this schema |
 //! | `calls` | runs the calls of the reply that came last |
 //! | `asked <id>` | runs the call with this id |
 //! | `tools <name> <json>` | runs a call of its own |
-//! | `delegate <agent> <task>`, `compact`, `ask <question>`, `artifact <name> <text>` | these actions |
+//! | `delegate <agent> <task>`, `compact`, `artifact <name> <text>`, `emit <name> <json>` | these actions |
+//! | `ask <question>` | asks a person, who answers with a text |
 //! | `discard` | takes back the reply that came last |
 //! | `both <name> <json>` | two actions: a call of its own, then the model on `main` |
 //! | `empty` | answers without an action |
@@ -31,7 +33,7 @@
 
 use sandbar_sdk::Error;
 use sandbar_sdk::view::{
-    ArtifactAction, AskAction, Change, CompactAction, Decision, DelegateAction, DiscardAction, ModelAction,
+    ArtifactAction, AskAction, Change, CompactAction, Decision, DelegateAction, DiscardAction, EmitAction, ModelAction,
     ToolRequest, ToolsAction, View,
 };
 use serde::{Deserialize, Serialize};
@@ -120,6 +122,11 @@ impl Memory {
                 model.tools = Some(rest.split_whitespace().map(str::to_owned).collect());
                 decision.then(model)
             }
+            "schema" => {
+                let mut model = ModelAction::on("main");
+                model.schema = Some(rest.to_owned());
+                decision.then(model)
+            }
             "calls" => decision.then(run(self.calls.drain(..).map(ToolRequest::Asked).collect())),
             "asked" => decision.then(run(vec![ToolRequest::Asked(rest.to_owned())])),
             "tools" => decision.then(run(vec![ToolRequest::own(name, text)])),
@@ -137,6 +144,10 @@ impl Memory {
                 question: rest.to_owned(),
                 schema: r#"{"type":"string"}"#.to_owned(),
                 annotations: Vec::new(),
+            }),
+            "emit" => decision.then(EmitAction {
+                name: name.to_owned(),
+                json: text.to_owned(),
             }),
             "artifact" => decision.then(ArtifactAction {
                 name: name.to_owned(),

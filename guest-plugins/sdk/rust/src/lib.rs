@@ -85,7 +85,7 @@ pub use tool::{Context, NoInput, Tool};
 /// What a pattern sees and answers, as in `wit/pattern.wit`.
 pub mod view {
     pub use crate::bindings::pattern::exports::sandbar::plugin::pattern::{
-        Action, ArtifactAction, AskAction, Change, CompactAction, Decision, DelegateAction, DiscardAction,
+        Action, ArtifactAction, AskAction, Change, CompactAction, Decision, DelegateAction, DiscardAction, EmitAction,
         FinishAction, Message, ModelAction, Note, OwnCall, Reply, ToolCall, ToolRequest, ToolResult, ToolsAction, View,
     };
 }

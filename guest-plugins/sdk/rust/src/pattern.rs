@@ -4,8 +4,8 @@ use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::view::{
-    Action, ArtifactAction, AskAction, Change, CompactAction, Decision, DelegateAction, DiscardAction, FinishAction,
-    Message, ModelAction, Note, OwnCall, Reply, ToolCall, ToolRequest, ToolsAction, View,
+    Action, ArtifactAction, AskAction, Change, CompactAction, Decision, DelegateAction, DiscardAction, EmitAction,
+    FinishAction, Message, ModelAction, Note, OwnCall, Reply, ToolCall, ToolRequest, ToolsAction, View,
 };
 
 /// The thread that is the session's conversation.
@@ -29,6 +29,14 @@ impl View {
     pub fn request(&self) -> Option<&str> {
         self.changes.iter().find_map(|change| match change {
             Change::Note(note) if note.kind == "request" => Some(note.head.as_str()),
+            _ => None,
+        })
+    }
+
+    /// What a person answered to the last [`AskAction`], as JSON: its first 2 KiB.
+    pub fn answer(&self) -> Option<&str> {
+        self.changes.iter().rev().find_map(|change| match change {
+            Change::Note(note) if note.kind == "answer" => Some(note.head.as_str()),
             _ => None,
         })
     }
@@ -185,5 +193,5 @@ macro_rules! actions {
 
 actions!(
     Model ModelAction, Tools ToolsAction, Delegate DelegateAction, Compact CompactAction, Ask AskAction,
-    Artifact ArtifactAction, Discard DiscardAction, Finish FinishAction
+    Artifact ArtifactAction, Discard DiscardAction, Emit EmitAction, Finish FinishAction
 );

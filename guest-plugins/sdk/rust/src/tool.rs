@@ -106,6 +106,12 @@ impl Tool {
         self.annotated("destructive", "true")
     }
 
+    /// A person's word is wanted before each call.
+    #[must_use]
+    pub fn approval(self) -> Self {
+        self.annotated("approval", "true")
+    }
+
     /// The same call twice is the same as once, so that it may be retried.
     #[must_use]
     pub fn idempotent(self) -> Self {

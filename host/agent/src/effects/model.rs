@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use futures::StreamExt;
-use sandbar_protocol::{Delta, Error, ErrorKind, EventBody, ModelAction, ModelPart, ModelReply, ModelRequest, Result};
+use sandbar_protocol::{
+    Error, ErrorKind, EventBody, ModelAction, ModelPart, ModelReply, ModelRequest, Result, kill_point,
+};
 
 use super::{Effect, Effects, Outcome, lock};
 
@@ -13,13 +15,16 @@ const MAX_REPLY_BYTES: usize = 4 << 20;
 impl Effects {
     pub(super) async fn intent_to_ask(&self, id: &str, ordinal: u32, action: &ModelAction) -> Result<()> {
         self.note_open(id, Effect::Model(action.clone()));
+        let before = self.tape.effect(id).map_or(0, |past| past.attempts);
         // A model may be asked again after a crash: nothing waits for this commit.
         self.record(EventBody::ModelStarted {
             effect: id.to_owned(),
             ordinal,
+            attempt: before + 1,
             model: self.model.name().to_owned(),
             thread: action.thread.clone(),
-            appended: action.append.clone(),
+            // The first attempt has put them into the thread.
+            appended: if before == 0 { action.append.clone() } else { Vec::new() },
         })
         .await
     }
@@ -27,18 +32,17 @@ impl Effects {
     pub(super) async fn ask(&self, id: &str, action: &ModelAction) -> Result<ModelReply> {
         let request = self.request(action).await;
         let mut stream = self.model.call(request);
-        lock(&self.partial).clear();
+        lock(&self.state.partial).clear();
         let mut bytes = 0;
         while let Some(part) = stream.next().await {
             match part? {
                 ModelPart::Finished(reply) => return Ok(*reply),
                 ModelPart::Text(text) => {
                     bytes += text.len();
-                    lock(&self.partial).push_str(&text);
-                    self.writer.preview(Delta::Model {
-                        effect: id.to_owned(),
-                        text,
-                    });
+                    lock(&self.state.partial).push_str(&text);
+                    if let Some(writer) = &self.writer {
+                        writer.preview(id, &text);
+                    }
                 }
                 ModelPart::CallStarted { .. } => bytes += 1,
                 ModelPart::CallArguments { text, .. } => bytes += text.len(),
@@ -104,10 +108,9 @@ impl Effects {
                 })
                 .await?;
                 self.close(&id);
-                return Ok(Outcome::ModelFailed(error));
+                return Ok(Outcome::ModelFailed(Box::new(error)));
             }
         };
-        self.spending.add_model_call(reply.usage);
         self.name_calls(&mut reply).await;
         let finished = EventBody::ModelFinished {
             effect: id.clone(),
@@ -116,13 +119,20 @@ impl Effects {
             ms,
         };
         self.record(finished).await?;
+        kill_point("agent.model.recorded");
         self.close(&id);
-        lock(&self.partial).clear();
+        lock(&self.state.partial).clear();
+        Ok(self.replied(id, reply))
+    }
+
+    pub(super) fn replied(&self, id: String, reply: ModelReply) -> Outcome {
+        self.spending.add_model_call(reply.usage);
         self.keep_text(&id, reply.message.text.as_str().into());
         for call in &reply.message.calls {
             self.keep_text(&format!("{}/input", call.id), call.arguments.as_str().into());
         }
-        Ok(Outcome::Replied { id, reply })
+        let reply = Box::new(reply);
+        Outcome::Replied { id, reply }
     }
 
     /// Gives calls ids that the session hasn't seen.

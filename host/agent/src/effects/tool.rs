@@ -3,36 +3,50 @@
 use std::sync::Arc;
 
 use sandbar_protocol::{
-    Approval, ApprovalRequest, Delta, Error, ErrorKind, EventBody, ProgressSink, Result, ToolInvocation, ToolOutcome,
+    Answer, Approval, Error, ErrorKind, EventBody, Mend, ProgressSink, Result, SuspendedCall, Suspension,
+    SuspensionKind, ToolInvocation, ToolOutcome, ToolOutput, kill_point,
 };
+use sandbar_store::{ApprovalPlace, NewApproval};
 
-use super::{Admitted, Effect, Effects, Outcome, ToolEffect};
+use super::{Admitted, Effect, Effects, Outcome, ToolEffect, timed};
 use crate::arguments;
+use crate::consent::{Attended, Rule, Unattended};
 use crate::conversation::outcome_text;
 use crate::locks::Ticket;
 use crate::resource::Access;
 
+/// The code of a tool's error that says: nothing was done, the person has to sign in first.
+const SIGN_IN: &str = "sign-in-required";
+
+/// How often a call is made again after somebody said that they signed in.
+const MAX_SIGN_INS: u32 = 3;
+
+/// A person's word on a call, or what stands for it.
+pub(super) enum Word {
+    /// An error is what the model is told instead of a call.
+    Given(Result<Admitted>),
+    /// It is not called any more: this came of it.
+    Instead(ToolOutcome),
+    /// The run can't go on with it here.
+    Ends(Outcome),
+}
+
 impl Effects {
-    /// Whether the call may be made at all: the agent has the tool, and the arguments fit it.
+    /// Whether the call may be made at all: the agent has the tool, no rule denies it, and the arguments fit it.
     pub(super) fn policy(&self, call: &ToolEffect) -> Result<Admitted> {
         let tool = self
             .tools
             .iter()
             .find(|tool| tool.spec().name == call.name)
-            .ok_or_else(|| {
-                let names: Vec<_> = self.tools.iter().map(|tool| tool.spec().name.as_str()).collect();
-                let shown: String = call.name.chars().take(80).flat_map(char::escape_debug).collect();
-                let error = Error::new(
-                    ErrorKind::NotFound,
-                    "unknown-tool",
-                    format!("there is no tool `{shown}`"),
-                );
-                if names.is_empty() {
-                    error.with_hint("there are no tools: answer without one")
-                } else {
-                    error.with_hint(format!("there are: {}", names.join(", ")))
-                }
-            })?;
+            .ok_or_else(|| self.unknown(&call.name))?;
+        if self.consent.rule(tool.spec(), &self.attended) == Rule::Deny {
+            return Err(Error::new(
+                ErrorKind::Denied,
+                "denied-by-rule",
+                format!("the configuration does not allow `{}`", call.name),
+            )
+            .with_hint("go on without it"));
+        }
         let input = arguments::parse(&call.name, &call.arguments, tool.input_schema())?;
         Ok(Admitted {
             tool: tool.clone(),
@@ -40,52 +54,152 @@ impl Effects {
         })
     }
 
-    /// Asks a person, if there is one to ask and the tool is no reader.
-    pub(super) async fn approve(&self, id: &str, call: &ToolEffect, admitted: Result<Admitted>) -> Result<Admitted> {
-        let admitted = admitted?;
-        let traits = &admitted.tool.spec().traits;
-        let Some(approver) = self.approver.as_ref().filter(|_| !traits.read_only) else {
-            return Ok(admitted);
-        };
-        let invocation = self.invocation(id, call, &admitted);
-        let preview = match admitted.tool.preview(invocation) {
-            Some(preview) => match preview.await {
-                Ok(output) => Some(output.text),
-                // The call would fail in the same way, and the model can mend that without troubling a person.
-                Err(error) => return Err(error),
-            },
-            None => None,
-        };
-        let request = ApprovalRequest {
-            call_id: call.call_id.clone(),
-            tool: call.name.clone(),
-            arguments: admitted.input.clone(),
-            destructive: traits.destructive,
-            preview,
-        };
-        let approval = {
-            let _paused = self.spending.pause();
-            approver(request).await
-        };
-        match approval {
-            Approval::Allow => Ok(admitted),
-            Approval::Deny { reason } => Err(Error::new(
-                ErrorKind::Denied,
-                "denied-by-person",
-                format!("the person who watches did not allow `{}`: {reason}", call.name),
-            )
-            .with_hint("ask what they want, or go on without it")),
+    fn unknown(&self, name: &str) -> Error {
+        let names: Vec<_> = self.tools.iter().map(|tool| tool.spec().name.as_str()).collect();
+        let shown: String = name.chars().take(80).flat_map(char::escape_debug).collect();
+        let error = Error::new(
+            ErrorKind::NotFound,
+            "unknown-tool",
+            format!("there is no tool `{shown}`"),
+        );
+        if names.is_empty() {
+            error.with_hint("there are no tools: answer without one")
+        } else {
+            error.with_hint(format!("there are: {}", names.join(", ")))
         }
     }
 
-    pub(super) fn invocation(&self, id: &str, call: &ToolEffect, admitted: &Admitted) -> ToolInvocation {
-        ToolInvocation {
-            session: self.session.clone(),
-            run: self.run.clone(),
-            call_id: call.call_id.clone(),
-            input: admitted.input.clone(),
-            progress: self.progress(id),
+    /// Gets a person's word where it is needed: for a call that a rule wants asked, and for one that was cut off.
+    pub(super) async fn consent(&self, id: &str, call: &ToolEffect, admitted: Result<Admitted>) -> Result<Word> {
+        let Ok(admitted) = admitted else {
+            return Ok(Word::Given(admitted));
+        };
+        match self.tape.effect(id) {
+            Some(past)
+                if past.repeatable || self.tape.suspension(&self.sign_in(id, past.attempts, "").id).is_some() =>
+            {
+                Ok(Word::Given(Ok(admitted)))
+            }
+            Some(_) => self.mend(id, call, admitted).await,
+            None => self.approve(id, call, admitted).await,
         }
+    }
+
+    async fn approve(&self, id: &str, call: &ToolEffect, admitted: Admitted) -> Result<Word> {
+        let spec = admitted.tool.spec();
+        let question = self.question(
+            SuspensionKind::Approval,
+            id,
+            1,
+            &format!("may `{}` be called?", call.name),
+        );
+        // What was asked once is answered, whatever the rules say now.
+        let known = self.tape.suspension(&question.id).is_some();
+        let asks = self.consent.rule(spec, &self.attended) == Rule::Ask && !matches!(self.attended, Attended::Allowing);
+        if !known && !asks {
+            return Ok(Word::Given(Ok(admitted)));
+        }
+        if let (false, Some(writer)) = (known, &self.writer) {
+            let (digest, workspace) = (admitted.tool.digest(), self.workspace.as_ref());
+            if writer
+                .store()
+                .is_approved(&spec.name, digest, &self.session, workspace)?
+            {
+                return Ok(Word::Given(Ok(admitted)));
+            }
+        }
+        if !known && matches!(self.attended, Attended::Nobody) && self.consent.unattended == Unattended::Deny {
+            return Ok(Word::Given(Err(nobody(&call.name))));
+        }
+        let preview = match (known, self.preview(id, call, &admitted).await) {
+            (false, Some(Err(error))) => return Ok(Word::Given(Err(error))),
+            (false, Some(Ok(text))) => Some(text),
+            _ => None,
+        };
+        let question = Suspension {
+            effect: Some(id.to_owned()),
+            call: Some(SuspendedCall {
+                call_id: call.call_id.clone(),
+                tool: call.name.clone(),
+                arguments: (*admitted.input).clone(),
+                destructive: spec.traits.destructive,
+                preview,
+            }),
+            ..question
+        };
+        let answer = match self.ask_person(question).await?.without_answer() {
+            Ok(answer) => answer,
+            Err(outcome) => return Ok(Word::Ends(outcome)),
+        };
+        self.heed(&answer, call, admitted).await.map(Word::Given)
+    }
+
+    /// What the tool says it would change. Its failure is that of the call, and the model can mend it without troubling a person.
+    async fn preview(&self, id: &str, call: &ToolEffect, admitted: &Admitted) -> Option<Result<String>> {
+        let preview = admitted.tool.preview(self.invocation(id, call, admitted))?;
+        Some(preview.await.map(|output| output.text))
+    }
+
+    async fn heed(&self, answer: &Answer, call: &ToolEffect, admitted: Admitted) -> Result<Result<Admitted>> {
+        let place = match (answer.decision(), &self.workspace) {
+            (Some(Approval::Once), _) => None,
+            (Some(Approval::Session), _) => Some(ApprovalPlace::Session(self.session.clone())),
+            (Some(Approval::Always), Some(workspace)) => Some(ApprovalPlace::Workspace(workspace.clone())),
+            (Some(Approval::Always), None) => Some(ApprovalPlace::Session(self.session.clone())),
+            (Some(Approval::Deny) | None, _) => return Ok(Err(denied(&call.name, answer.text("reason")))),
+        };
+        if let (Some(place), Some(writer)) = (place, &self.writer) {
+            let approval = NewApproval {
+                tool: call.name.clone(),
+                digest: admitted.tool.digest().to_owned(),
+                place,
+                by: answer.by.clone(),
+            };
+            writer.store().approve(approval).await?;
+            kill_point("agent.approval.stored");
+        }
+        kill_point("agent.consent.given");
+        Ok(Ok(admitted))
+    }
+
+    /// A call that was cut off and may not be repeated: only a person can know whether it happened.
+    async fn mend(&self, id: &str, call: &ToolEffect, admitted: Admitted) -> Result<Word> {
+        let attempts = self.tape.effect(id).map_or(1, |past| past.attempts);
+        let text = format!(
+            "`{}` was called, and the process ended before it was known whether the call happened",
+            call.name
+        );
+        let question = Suspension {
+            effect: Some(id.to_owned()),
+            call: Some(SuspendedCall {
+                call_id: call.call_id.clone(),
+                tool: call.name.clone(),
+                arguments: (*admitted.input).clone(),
+                destructive: admitted.tool.spec().traits.destructive,
+                preview: None,
+            }),
+            ..self.question(SuspensionKind::UnknownOutcome, id, attempts, &text)
+        };
+        let answer = match self.ask_person(question).await?.without_answer() {
+            Ok(answer) => answer,
+            Err(outcome) => return Ok(Word::Ends(outcome)),
+        };
+        kill_point("agent.mend.answered");
+        Ok(match answer.decision() {
+            Some(Mend::Retry) => Word::Given(Ok(admitted)),
+            Some(Mend::Result) => Word::Instead(ToolOutcome::Output(ToolOutput {
+                text: answer.text("text").unwrap_or("it happened").to_owned(),
+                ..ToolOutput::default()
+            })),
+            Some(Mend::Skip) | None => Word::Instead(ToolOutcome::Error(
+                Error::new(
+                    ErrorKind::Internal,
+                    "outcome-unknown",
+                    format!("`{}` was cut off: it is not known whether it happened", call.name),
+                )
+                .with_hint("look before you call it again"),
+            )),
+        })
     }
 
     pub(super) fn budget(&self) -> Result<()> {
@@ -105,20 +219,82 @@ impl Effects {
         Some(self.locks.queue(self.workspace.as_ref()?, access))
     }
 
-    pub(super) async fn intent_to_call(
+    /// Intent, call, outcome. A call that needs a sign-in has done nothing, and is made again when the person says that they did.
+    pub(super) async fn execute(
+        &self,
+        id: String,
+        ordinal: u32,
+        call: ToolEffect,
+        admitted: Result<Admitted>,
+    ) -> Result<Outcome> {
+        kill_point("agent.tool.admitted");
+        let past = self.tape.effect(&id).map_or(0, |past| past.attempts);
+        let mut attempt = past + 1;
+        if past > 0 && self.tape.suspension(&self.sign_in(&id, past, "").id).is_some() {
+            match self.ask_person(self.sign_in(&id, past, "")).await?.without_answer() {
+                Ok(answer) if signed_in(&answer) => {}
+                Ok(_) => {
+                    return self
+                        .outcome_of_tool(id, call, ToolOutcome::Error(not_signed_in()), 0)
+                        .await;
+                }
+                Err(outcome) => return Ok(outcome),
+            }
+        }
+        loop {
+            self.intent_to_call(&id, ordinal, attempt, &call, admitted.as_ref().ok())
+                .await?;
+            let (outcome, ms) = timed(self.call(&id, &call, &admitted)).await;
+            kill_point("agent.tool.called");
+            match &outcome {
+                ToolOutcome::Error(error) if error.code == SIGN_IN && attempt <= MAX_SIGN_INS && self.may_wait() => {
+                    let question = self.sign_in(&id, attempt, &error.message);
+                    match self.ask_person(question).await?.without_answer() {
+                        Ok(answer) if signed_in(&answer) => attempt += 1,
+                        Ok(_) => return self.outcome_of_tool(id, call, outcome, ms).await,
+                        Err(outcome) => return Ok(outcome),
+                    }
+                }
+                _ => return self.outcome_of_tool(id, call, outcome, ms).await,
+            }
+        }
+    }
+
+    /// Whether a question may wait where nobody is there.
+    fn may_wait(&self) -> bool {
+        matches!(self.attended, Attended::By(_)) || self.consent.unattended == Unattended::Suspend
+    }
+
+    fn sign_in(&self, id: &str, attempt: u32, text: &str) -> Suspension {
+        Suspension {
+            effect: Some(id.to_owned()),
+            ..self.question(SuspensionKind::SignIn, id, attempt, text)
+        }
+    }
+
+    async fn intent_to_call(
         &self,
         id: &str,
         ordinal: u32,
+        attempt: u32,
         call: &ToolEffect,
         admitted: Option<&Admitted>,
     ) -> Result<()> {
-        // What is refused has no effect, so that it may be repeated.
-        let idempotent = admitted.is_none_or(|admitted| admitted.tool.spec().traits.idempotent);
+        // What is refused has no effect, so that it may be repeated; so may what only looks.
+        let idempotent = admitted.is_none_or(|admitted| {
+            let traits = &admitted.tool.spec().traits;
+            traits.idempotent || traits.read_only
+        });
+        #[cfg(feature = "kill-points")]
+        if !idempotent && sandbar_protocol::intents_are_dropped() {
+            return Ok(());
+        }
         self.note_open(id, Effect::Tool(call.clone()));
         self.record(EventBody::ToolStarted {
             effect: id.to_owned(),
             parent: None,
             ordinal,
+            attempt,
             call_id: call.call_id.clone(),
             thread: call.thread.clone(),
             name: call.name.clone(),
@@ -126,36 +302,45 @@ impl Effects {
             argument_digest: arguments::digest(&call.arguments),
             idempotency_key: id.to_owned(),
             idempotent,
+            refused: admitted.is_none(),
         })
         .await?;
+        kill_point("agent.tool.intended");
         if !idempotent {
             // It must not happen before the journal knows that it was about to.
-            self.writer.flush().await?;
+            self.flush().await?;
+            kill_point("agent.tool.flushed");
         }
         Ok(())
     }
 
-    pub(super) async fn call(&self, id: &str, call: &ToolEffect, admitted: Result<Admitted>) -> Result<ToolOutcome> {
+    async fn call(&self, id: &str, call: &ToolEffect, admitted: &Result<Admitted>) -> ToolOutcome {
         let admitted = match admitted {
             Ok(admitted) => admitted,
-            Err(refusal) => return Ok(ToolOutcome::Error(refusal)),
+            Err(refusal) => return ToolOutcome::Error(refusal.clone()),
         };
-        let invocation = self.invocation(id, call, &admitted);
-        Ok(match admitted.tool.call(invocation).await {
+        match admitted.tool.call(self.invocation(id, call, admitted)).await {
             Ok(output) => ToolOutcome::Output(output),
             Err(error) => ToolOutcome::Error(error),
-        })
+        }
     }
 
-    pub(super) fn progress(&self, id: &str) -> ProgressSink {
+    fn invocation(&self, id: &str, call: &ToolEffect, admitted: &Admitted) -> ToolInvocation {
+        ToolInvocation {
+            session: self.session.clone(),
+            run: self.run.clone(),
+            call_id: call.call_id.clone(),
+            input: admitted.input.clone(),
+            progress: self.progress(id),
+        }
+    }
+
+    fn progress(&self, id: &str) -> ProgressSink {
         // Weak: a guest that is being torn down must not keep the session from its next run.
-        let (writer, effect) = (Arc::downgrade(&self.writer), id.to_owned());
+        let (writer, effect) = (self.writer.as_ref().map(Arc::downgrade), id.to_owned());
         Arc::new(move |text| {
-            if let Some(writer) = writer.upgrade() {
-                writer.preview(Delta::Tool {
-                    effect: effect.clone(),
-                    text: text.to_owned(),
-                });
+            if let Some(writer) = writer.as_ref().and_then(std::sync::Weak::upgrade) {
+                writer.preview(&effect, text);
             }
         })
     }
@@ -164,28 +349,61 @@ impl Effects {
         &self,
         id: String,
         call: ToolEffect,
-        executed: Result<ToolOutcome>,
+        outcome: ToolOutcome,
         ms: u64,
     ) -> Result<Outcome> {
-        let outcome = executed?;
-        let (text, failed) = outcome_text(&outcome);
         self.record(EventBody::ToolFinished {
             effect: id.clone(),
             call_id: call.call_id.clone(),
-            thread: call.thread,
+            thread: call.thread.clone(),
             name: call.name.clone(),
-            outcome,
+            outcome: outcome.clone(),
             ms,
         })
         .await?;
+        kill_point("agent.tool.recorded");
         self.close(&id);
+        Ok(self.ended(&call, &outcome))
+    }
+
+    pub(super) fn ended(&self, call: &ToolEffect, outcome: &ToolOutcome) -> Outcome {
+        let (text, failed) = outcome_text(outcome);
         let text: Arc<str> = text.into();
         self.keep_text(&call.call_id, text.clone());
-        Ok(Outcome::ToolEnded {
-            call_id: call.call_id,
-            name: call.name,
+        Outcome::ToolEnded {
+            call_id: call.call_id.clone(),
+            name: call.name.clone(),
             text,
             failed,
-        })
+        }
     }
+}
+
+fn signed_in(answer: &Answer) -> bool {
+    answer.text("decision") == Some("done")
+}
+
+fn not_signed_in() -> Error {
+    Error::new(ErrorKind::Denied, SIGN_IN, "the person did not sign in").with_hint("go on without it")
+}
+
+fn denied(tool: &str, reason: Option<&str>) -> Error {
+    let reason = reason
+        .filter(|reason| !reason.is_empty())
+        .unwrap_or("they gave no reason");
+    Error::new(
+        ErrorKind::Denied,
+        "denied-by-person",
+        format!("the person who watches did not allow `{tool}`: {reason}"),
+    )
+    .with_hint("ask what they want, or go on without it")
+}
+
+fn nobody(tool: &str) -> Error {
+    Error::new(
+        ErrorKind::Denied,
+        "nobody-to-ask",
+        format!("`{tool}` needs a person's word, and nobody is there to give it"),
+    )
+    .with_hint("go on without it")
 }

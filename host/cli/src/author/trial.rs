@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sandbar::agent::WhenUsedUp;
 use sandbar::config::agents::AgentConfig;
 use sandbar::config::grants::Grant;
 use sandbar::config::models::ModelConfig;
@@ -151,6 +152,7 @@ fn config_of(project: &Project, case: &Case, config: &Config, directory: &Path, 
         plugins,
         instructions: String::new(),
         limits: Limits::default(),
+        when_used_up: WhenUsedUp::Stop,
     };
     let model = ModelConfig::Scripted {
         script: place.join(SCRIPT),
@@ -243,21 +245,11 @@ async fn run(runtime: &Runtime, message: &str) -> Result<Outcome> {
         match &event.body {
             EventBody::ToolStarted { name, .. } => called.push(name.clone()),
             EventBody::ToolFinished { outcome, .. } if tool.is_none() => tool = Some(outcome.clone()),
-            EventBody::RunFinished(result) => {
-                return Ok(Outcome {
-                    tool,
-                    called,
-                    result: result.clone(),
-                });
-            }
             _ => {}
         }
     }
-    Err(Error::new(
-        ErrorKind::Internal,
-        "run-lost",
-        "the run ended without saying how",
-    ))
+    let result = stream.result().await?;
+    Ok(Outcome { tool, called, result })
 }
 
 fn compare_tool(outcome: &Outcome, case: &Case) -> Vec<Mismatch> {

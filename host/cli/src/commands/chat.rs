@@ -2,15 +2,15 @@
 
 mod entry;
 mod input;
+mod keeper;
 mod reports;
 mod undo;
 
-use std::path::PathBuf;
+use sandbar::protocol::{Error, ErrorKind, FileAccess, Result, RunRequest, SessionId};
+use sandbar::store::RunSummary;
+use sandbar::{RunStream, Runtime};
 
-use sandbar::protocol::{ApprovalRequest, Error, ErrorKind, FileAccess, Result, RunRequest, SessionId};
-use sandbar::{AgentTool, Runtime};
-
-use crate::commands::run::{agent_of, report, show, warn_of_broken_plugins};
+use crate::commands::run::{agent_of, report, show, tell_of_unfinished, unfinished, warn_of_broken_plugins};
 use crate::consent::{ConsentFlags, Desk};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -19,16 +19,18 @@ use crate::model_flags::ModelFlags;
 use crate::options::Options;
 use crate::person::Person;
 use crate::progress::open_options;
-use crate::question::{Answer, diff_line, parse as parse_answer};
+use crate::question::diff_line;
 use crate::sanitise::{exact, one_line, sanitise};
 use crate::style::{Paint, Style};
 use crate::table::{Table, plain};
 use crate::terminal::{Stream, Terminal};
+use crate::waiting;
 
 use entry::{COMMANDS, Command, Entry};
 use input::{Input, Read};
+use keeper::Keeper;
 use reports::Bill;
-use undo::{Undo, target};
+use undo::Undo;
 
 /// Talk with an agent
 ///
@@ -71,7 +73,7 @@ struct Conversation<'a> {
 
 impl Chat {
     pub(crate) fn run(self, options: &Options, terminal: &Terminal) -> Outcome {
-        let person = self.consent.person()?;
+        let presence = self.consent.presence()?;
         let config = self.model.config(options, self.agent.as_deref())?;
         let history = config.data_dir.join("chat-history");
         Options::block_on(async {
@@ -82,7 +84,7 @@ impl Chat {
                 runtime,
                 options,
                 terminal,
-                desk: Desk::new(person),
+                desk: Desk::new(presence),
                 named: self.agent,
                 session: self.session,
                 interactive: input.is_interactive(),
@@ -91,6 +93,7 @@ impl Chat {
                 exit: Exit::Ok,
             };
             conversation.begin()?;
+            conversation.continue_last().await;
             let ended = conversation.go_on(&mut input).await;
             conversation.runtime.close().await;
             ended?;
@@ -160,7 +163,24 @@ impl Conversation<'_> {
 
     /// A run that fails doesn't end the chat.
     async fn send(&mut self, message: String) {
-        match self.answer(message).await {
+        let outcome = self.answer(message).await;
+        self.note_outcome(outcome);
+    }
+
+    /// A session whose last run has not ended goes on with that one.
+    async fn continue_last(&mut self) {
+        match unfinished(self.runtime.store(), self.session.as_ref()) {
+            Ok(None) => {}
+            Ok(Some(run)) => {
+                let outcome = self.go_on_with(&run).await;
+                self.note_outcome(outcome);
+            }
+            Err(error) => self.note_outcome(Err(error.into())),
+        }
+    }
+
+    fn note_outcome(&mut self, outcome: Outcome) {
+        match outcome {
             Ok(Exit::Ok) => {}
             Ok(exit) => self.exit = exit,
             Err(failure) => {
@@ -170,26 +190,46 @@ impl Conversation<'_> {
         }
     }
 
+    async fn go_on_with(&mut self, run: &RunSummary) -> Outcome {
+        let store = self.runtime.store();
+        if self.desk.is_empty() && waiting::is_open(store, &run.id)? {
+            // It waits for somebody who isn't here.
+            waiting::tell(store, &run.id, self.options, self.terminal)?;
+            return Ok(Exit::Waits);
+        }
+        tell_of_unfinished(run, store, self.terminal)?;
+        let stream = self.runtime.resume(&run.id, self.desk.observed()).await?;
+        self.follow(stream).await
+    }
+
     async fn answer(&mut self, message: String) -> Outcome {
-        let tools = self.runtime.tools(&self.agent()?)?;
         let request = RunRequest {
             message: told_of(&self.undone, message),
             agent: self.named.clone(),
             session: self.session.clone(),
             limits: None,
         };
-        let approver = self.desk.approver();
-        let stream = self.runtime.run_watched(request, Some(approver)).await?;
+        let before = unfinished(self.runtime.store(), self.session.as_ref())?;
+        // The keeper of files has to hear of every call that may change one, also where nobody is asked. But a run that waits is left
+        // to who can answer.
+        let attended = match &before {
+            Some(_) => self.desk.attended(),
+            None => self.desk.observed(),
+        };
+        let stream = self.runtime.run_attended(request, attended).await?;
+        if let Some(before) = before {
+            tell_of_unfinished(&before, self.runtime.store(), self.terminal)?;
+        }
         self.undone.clear();
         self.session = Some(stream.session().clone());
-        let (runtime, undo) = (&self.runtime, &mut self.undo);
-        let mut keep = |session: &SessionId, request: &ApprovalRequest| {
-            if let Ok(Some((directory, path, name))) = file_of(runtime, &tools, session, request) {
-                undo.keep(&directory, &path, &name);
-            }
-        };
-        let result = show(stream, runtime, self.terminal, &mut self.desk, &mut keep).await?;
-        report(&result, self.terminal);
+        self.follow(stream).await
+    }
+
+    async fn follow(&mut self, stream: RunStream) -> Outcome {
+        let agent = self.agent()?;
+        let mut keeper = Keeper::new(&self.runtime, &agent, &mut self.undo)?;
+        let result = show(stream, &self.runtime, self.terminal, &mut self.desk, &mut keeper).await?;
+        report(&result, self.runtime.store(), self.options, self.terminal)?;
         Ok(Exit::of_result(&result))
     }
 
@@ -288,7 +328,7 @@ impl Conversation<'_> {
             // The cursor is still behind the question.
             self.terminal.note("");
         }
-        answer.and_then(|line| parse_answer(&line)) == Some(Answer::Yes)
+        answer.is_some_and(|line| matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
     }
 
     fn agent(&self) -> Result<String> {
@@ -339,36 +379,6 @@ fn told_of(undone: &[String], message: String) -> String {
         [] => message,
         names => format!("[I have undone the last change of: {}]\n\n{message}", names.join(", ")),
     }
-}
-
-/// The file that a call is about to change: the directory that holds it, its path in there, and how the call names it. None for calls
-/// that work on something else.
-fn file_of(
-    runtime: &Runtime,
-    tools: &[AgentTool],
-    session: &SessionId,
-    request: &ApprovalRequest,
-) -> Result<Option<(PathBuf, PathBuf, String)>> {
-    let Some(tool) = tools.iter().find(|tool| tool.spec.name == request.tool) else {
-        return Ok(None);
-    };
-    let Some((name, path)) = target(tool.spec.traits.resource.as_deref(), &request.arguments) else {
-        return Ok(None);
-    };
-    let mounts = runtime
-        .config()
-        .grants
-        .get(&tool.plugin)
-        .map_or(&[][..], |grant| &grant.mounts);
-    for mount in mounts {
-        if let Ok(below) = path.strip_prefix(&mount.name) {
-            return Ok(Some((mount.path.clone(), below.to_owned(), name.to_owned())));
-        }
-    }
-    let store = runtime.store();
-    let workspace = store.session(session)?.and_then(|session| session.workspace);
-    let workspace = workspace.map(|id| store.workspace(&id)).transpose()?.flatten();
-    Ok(workspace.map(|workspace| (workspace.path, path, name.to_owned())))
 }
 
 #[cfg(test)]

@@ -189,7 +189,11 @@ fn journal_finding(opened: Result<usize>) -> Finding {
 
 async fn plugin_host(config: &Config, terminal: &Terminal) -> Vec<Finding> {
     let mut findings = match compile_one(config).await {
-        Ok((plugins, took)) => vec![compiler(&plugins, took), allocator(&plugins)],
+        Ok((plugins, took)) => vec![
+            compiler(&plugins, took),
+            worker_wall(&plugins, config),
+            allocator(&plugins),
+        ],
         Err(error) => vec![Finding::bad("compile worker", &error)],
     };
     findings.push(match sandbar::load_plugins(config, &open_options(terminal)).await {
@@ -208,6 +212,7 @@ async fn compile_one(config: &Config) -> Result<(std::sync::Arc<Plugins>, Durati
         bundled: DEMO_PLUGINS[..1].to_vec(),
         cache_directory: cache.path().to_owned(),
         worker: None,
+        kernel_sandbox: config.kernel_sandbox,
         limits: GuestLimits::default(),
         max_instances: config.max_instances,
         guest_memory_bytes: config.guest_memory_bytes,
@@ -229,6 +234,25 @@ fn compiler(plugins: &Plugins, took: Duration) -> Finding {
             Finding::new(Health::Good, "compile worker", text)
         }
     }
+}
+
+fn worker_wall(plugins: &Plugins, config: &Config) -> Finding {
+    let what = "wall of workers";
+    if !config.kernel_sandbox {
+        let text = "is off: `limits.kernel_sandbox` is false";
+        return Finding::new(Health::Note, what, text.to_owned());
+    }
+    let wall = plugins.worker_wall().unwrap_or_default();
+    let landlock = match wall.landlock {
+        0 => "no Landlock".to_owned(),
+        version => format!("Landlock {version}"),
+    };
+    let seccomp = if wall.seccomp { "seccomp" } else { "no seccomp" };
+    let health = match wall.landlock > 0 && wall.seccomp {
+        true => Health::Good,
+        false => Health::Note,
+    };
+    Finding::new(health, what, format!("the kernel gave {landlock} and {seccomp}"))
 }
 
 fn allocator(plugins: &Plugins) -> Finding {

@@ -5,11 +5,14 @@ mod completions;
 mod config;
 mod demo;
 mod doctor;
+mod event_reference;
+mod grants;
 mod init;
 mod man;
 mod plugins;
 mod reference;
 mod run;
+mod runs;
 mod sessions;
 mod welcome;
 
@@ -30,11 +33,16 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Sessions(sessions::SessionsCommand),
     #[command(subcommand)]
+    Runs(runs::RunsCommand),
+    #[command(subcommand)]
+    Grants(grants::GrantsCommand),
+    #[command(subcommand)]
     Config(config::ConfigCommand),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
     GenerateCliReference(reference::GenerateCliReference),
+    GenerateEventReference(event_reference::GenerateEventReference),
 }
 
 pub(crate) fn run(command: Option<Command>, options: &Options, terminal: &Terminal) -> Outcome {
@@ -48,10 +56,13 @@ pub(crate) fn run(command: Option<Command>, options: &Options, terminal: &Termin
         Command::Chat(command) => command.run(options, terminal),
         Command::Plugins(command) => command.run(options, terminal),
         Command::Sessions(command) => command.run(options, terminal),
+        Command::Runs(command) => command.run(options, terminal),
+        Command::Grants(command) => command.run(options, terminal),
         Command::Config(command) => command.run(options, terminal),
         Command::Doctor(command) => command.run(options, terminal),
         Command::Completions(command) => command.run(terminal),
         Command::Man(command) => command.run(terminal),
         Command::GenerateCliReference(command) => command.run(terminal),
+        Command::GenerateEventReference(command) => command.run(terminal),
     }
 }

@@ -3,10 +3,13 @@
 use std::io::{IsTerminal as _, Read as _};
 
 use sandbar::plugins::Status;
-use sandbar::protocol::{Error, ErrorKind, Limits, Result, RunRequest, RunResult, SessionId, StreamItem};
+use sandbar::protocol::{
+    Error, ErrorKind, EventBody, Limits, Result, RunRequest, RunResult, SessionId, StopReason, StreamItem,
+};
+use sandbar::store::{RunSummary, Store};
 use sandbar::{RunStream, Runtime};
 
-use crate::consent::{BeforeCall, ConsentFlags, Desk};
+use crate::consent::{Calls, ConsentFlags, Desk, Unobserved, is_own};
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::lines::summary;
@@ -16,6 +19,7 @@ use crate::progress::open_options;
 use crate::style::Style;
 use crate::terminal::{Stream, Terminal};
 use crate::transcript::Transcript;
+use crate::waiting;
 use crate::watch::{show_as_json, watch_and_answer};
 
 /// Ask an agent, and watch it work
@@ -52,26 +56,20 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self, options: &Options, terminal: &Terminal) -> Outcome {
-        let person = self.consent.person()?;
+        let presence = self.consent.presence()?;
         let config = self.model.config(options, self.agent.as_deref())?;
         let request = self.request()?;
         Options::block_on(async {
             let runtime = Runtime::open_with(config, open_options(terminal)).await?;
             let agent = agent_of(&runtime, request.agent.as_deref(), request.session.as_ref())?;
             warn_of_broken_plugins(&runtime, &agent, terminal);
-            let mut desk = Desk::new(person);
-            let approver = desk.asks().then(|| desk.approver());
-            let stream = runtime.run_watched(request, approver).await?;
-            let result = show(stream, &runtime, terminal, &mut desk, &mut |_, _| {}).await;
-            runtime.close().await;
-            let result = result?;
-            report(&result, terminal);
-            if !terminal.json {
-                let again = format!("sandbar run{} --session {} \"…\"", options.repeated(), result.session);
-                let label = terminal.paint(Stream::Err).with(Style::Dim, "continue:");
-                terminal.note(&format!("  {label} {again}"));
+            let mut desk = Desk::new(presence);
+            let before = unfinished(runtime.store(), request.session.as_ref())?;
+            let stream = runtime.run_attended(request, desk.attended()).await?;
+            if let Some(before) = before {
+                tell_of_unfinished(&before, runtime.store(), terminal)?;
             }
-            Ok(Exit::of_result(&result))
+            follow(stream, runtime, options, terminal, &mut desk).await
         })
     }
 
@@ -125,21 +123,76 @@ fn from_stdin() -> Result<String> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// Follows a run in the form that was asked for.
+/// Follows a run to its end, and tells how it ended.
+pub(super) async fn follow(
+    stream: RunStream,
+    runtime: Runtime,
+    options: &Options,
+    terminal: &Terminal,
+    desk: &mut Desk,
+) -> Outcome {
+    let result = show(stream, &runtime, terminal, desk, &mut Unobserved).await;
+    runtime.close().await;
+    let result = result?;
+    report(&result, runtime.store(), options, terminal)?;
+    if !terminal.json && result.stop_reason != StopReason::Suspended {
+        let again = format!("sandbar run{} --session {} \"…\"", options.repeated(), result.session);
+        let label = terminal.paint(Stream::Err).with(Style::Dim, "continue:");
+        terminal.note(&format!("  {label} {again}"));
+    }
+    Ok(Exit::of_result(&result))
+}
+
+/// Shows a run in the form that was asked for.
 pub(super) async fn show(
     stream: RunStream,
     runtime: &Runtime,
     terminal: &Terminal,
     desk: &mut Desk,
-    before_call: BeforeCall<'_>,
+    calls: &mut dyn Calls,
 ) -> Outcome<RunResult> {
     if terminal.json {
         let as_json = |item: &StreamItem| show_as_json(terminal, item);
-        return watch_and_answer(stream, runtime, terminal, desk, before_call, as_json).await;
+        return watch_and_answer(stream, runtime, terminal, desk, calls, as_json).await;
     }
     let mut transcript = Transcript::new(Stream::Err, terminal.paint(Stream::Err));
-    let as_text = |item: &StreamItem| transcript.show(item, terminal);
-    watch_and_answer(stream, runtime, terminal, desk, before_call, as_text).await
+    let as_text = |item: &StreamItem| {
+        if !is_told_otherwise(item) {
+            transcript.show(item, terminal);
+        }
+    };
+    watch_and_answer(stream, runtime, terminal, desk, calls, as_text).await
+}
+
+/// A question is put to the person, or told when the run leaves; the answer that was given here needs no line.
+fn is_told_otherwise(item: &StreamItem) -> bool {
+    let StreamItem::Event(event) = item else { return false };
+    match &event.body {
+        EventBody::Suspended(_) => true,
+        EventBody::Resumed { by, .. } => by.as_deref().is_some_and(is_own),
+        _ => false,
+    }
+}
+
+/// The run of a session that a new one has to wait for.
+pub(super) fn unfinished(store: &Store, session: Option<&SessionId>) -> Result<Option<RunSummary>> {
+    match session {
+        Some(session) if store.session(session)?.is_some() => store.unfinished_run(session),
+        _ => Ok(None),
+    }
+}
+
+/// Why what is shown first is no answer to what was asked now.
+pub(super) fn tell_of_unfinished(run: &RunSummary, store: &Store, terminal: &Terminal) -> Result<()> {
+    let what = match waiting::is_open(store, &run.id)? {
+        true => "waits for an answer",
+        false => "was cut off",
+    };
+    if !terminal.json {
+        let text = format!("the last run {what}: going on with it ({})", run.id);
+        terminal.note(&format!("  {}", terminal.paint(Stream::Err).with(Style::Yellow, &text)));
+    }
+    Ok(())
 }
 
 /// The agent that will answer: the one that is named, the session's, or the default one.
@@ -173,12 +226,18 @@ pub(super) fn warn_of_broken_plugins(runtime: &Runtime, agent: &str, terminal: &
     }
 }
 
-/// How a run ended: its error, and for people what it took.
-pub(super) fn report(result: &RunResult, terminal: &Terminal) {
+/// How a run ended: its error, and for people what it took; or what it waits for.
+pub(super) fn report(result: &RunResult, store: &Store, options: &Options, terminal: &Terminal) -> Result<()> {
     if let Some(error) = &result.error {
         terminal.errors(std::slice::from_ref(error));
     }
-    if !terminal.json {
-        terminal.note(&format!("  {}", summary(result, terminal.paint(Stream::Err))));
+    if terminal.json {
+        return Ok(());
     }
+    let paint = terminal.paint(Stream::Err);
+    terminal.note(&format!("  {}", summary(result, paint)));
+    if result.stop_reason == StopReason::Suspended {
+        waiting::tell(store, &result.run, options, terminal)?;
+    }
+    Ok(())
 }

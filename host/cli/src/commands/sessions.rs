@@ -24,6 +24,7 @@ const PAGE: usize = 256;
 pub(crate) enum SessionsCommand {
     List(List),
     Show(Show),
+    Follow(Follow),
 }
 
 /// List the sessions, newest first; times are in UTC
@@ -42,12 +43,27 @@ pub(crate) struct Show {
     id: SessionId,
 }
 
+/// Show what happens in a session, also while another process runs it
+///
+/// Ends when no run goes on: it has ended, waits for an answer, or its process died. To go on later, give the last sequence that was
+/// shown.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Follow {
+    /// The session, as `sandbar sessions list` shows it
+    #[arg(value_parser = SessionId::parse)]
+    id: SessionId,
+    /// Begin with the event that follows this one
+    #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
+    after: u64,
+}
+
 impl SessionsCommand {
     pub(crate) fn run(self, options: &Options, terminal: &Terminal) -> Outcome {
         let directory = options.data_dir()?;
         match self {
             Self::List(command) => command.run(&directory, terminal),
             Self::Show(command) => command.run(&directory, terminal),
+            Self::Follow(command) => command.run(&directory, terminal),
         }
     }
 }
@@ -98,25 +114,43 @@ impl Show {
             };
             last = newest.sequence;
             for event in &events {
-                if terminal.json {
-                    terminal.json_line(event);
-                } else {
-                    terminal.lines(event_lines(event, paint));
-                }
+                show(event, paint, terminal);
             }
         }
     }
 }
 
+impl Follow {
+    fn run(self, directory: &Path, terminal: &Terminal) -> Outcome {
+        let store = open(directory)?.ok_or_else(|| no_journal(directory))?;
+        let paint = terminal.paint(Stream::Out);
+        Options::block_on(async {
+            let mut events = store.follow(&self.id, self.after);
+            while let Some(event) = events.next().await {
+                show(&*event?, paint, terminal);
+            }
+            Ok(Exit::Ok)
+        })
+    }
+}
+
+fn show(event: &Event, paint: Paint, terminal: &Terminal) {
+    if terminal.json {
+        terminal.json_line(event);
+    } else {
+        terminal.lines(event_lines(event, paint));
+    }
+}
+
 /// None where there is no data directory: looking makes none.
-fn open(directory: &Path) -> Result<Option<Store>> {
+pub(super) fn open(directory: &Path) -> Result<Option<Store>> {
     if !directory.exists() {
         return Ok(None);
     }
     Store::open(directory, StoreOptions::default()).map(Some)
 }
 
-fn no_journal(directory: &Path) -> Error {
+pub(super) fn no_journal(directory: &Path) -> Error {
     let message = format!(
         "there is no journal, since there is no directory `{}`",
         directory.display()

@@ -1,8 +1,9 @@
 //! `[agents.<name>]`: a model, a pattern, plugins, instructions and limits.
 
+use sandbar_agent::WhenUsedUp;
 use sandbar_protocol::Limits;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::problem::suggest;
 use super::resolve::Resolution;
@@ -23,6 +24,7 @@ pub struct AgentConfig {
     /// Markdown; empty if nobody wrote any.
     pub instructions: String,
     pub limits: Limits,
+    pub when_used_up: WhenUsedUp,
 }
 
 /// An agent.
@@ -61,6 +63,16 @@ struct FileRunLimits {
     /// Time on the clock, in seconds. Default: 600. Environment: `SANDBAR__AGENTS__<NAME>__LIMITS__WALL_SECONDS`.
     #[schemars(range(min = 1))]
     wall_seconds: Option<u32>,
+    /// What happens when steps or tool calls are used up: the run ends (`stop`), or a person is asked whether it may go on (`ask`).
+    /// Default: `stop`. Environment: `SANDBAR__AGENTS__<NAME>__LIMITS__WHEN_USED_UP`.
+    when_used_up: Option<FileWhenUsedUp>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum FileWhenUsedUp {
+    Stop,
+    Ask,
 }
 
 impl FileAgent {
@@ -80,12 +92,21 @@ impl FileAgent {
             pattern: resolution.or_default(&format!("{key}.pattern"), self.pattern, PATTERN.to_owned()),
             model: self.model,
             plugins: self.plugins,
+            when_used_up: self.limits.when_used_up(&key, resolution),
             limits: self.limits.resolve(&key, resolution),
         }
     }
 }
 
 impl FileRunLimits {
+    fn when_used_up(&self, key: &str, resolution: &mut Resolution) -> WhenUsedUp {
+        let key = format!("{key}.limits.when_used_up");
+        match resolution.or_default(&key, self.when_used_up, FileWhenUsedUp::Stop) {
+            FileWhenUsedUp::Stop => WhenUsedUp::Stop,
+            FileWhenUsedUp::Ask => WhenUsedUp::Ask,
+        }
+    }
+
     fn resolve(self, key: &str, resolution: &mut Resolution) -> Limits {
         let default = Limits::default();
         let seconds = u32::try_from(default.wall_ms / 1000).unwrap_or(u32::MAX);

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::agents::FileAgent;
+use super::consent::FileConsent;
 use super::grants::FileGrant;
 use super::limits::FileLimits;
 use super::models::FileModel;
@@ -33,6 +34,8 @@ pub(super) struct FileConfig {
     /// What each plugin may do, by its name. Without an entry it may do nothing.
     #[schemars(extend("propertyNames" = {"pattern": NAME}))]
     pub(super) grants: BTreeMap<String, FileGrant>,
+    /// Which tool calls need a person's word.
+    pub(super) consent: FileConsent,
     /// Models, by a name of your choice.
     #[schemars(extend("propertyNames" = {"pattern": NAME}))]
     pub(super) models: BTreeMap<String, FileModel>,

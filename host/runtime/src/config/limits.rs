@@ -1,4 +1,4 @@
-//! `[limits]`: what guests may use.
+//! `[limits]`: what guests may use, and whether the kernel holds us.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -47,6 +47,10 @@ pub(super) struct FileLimits {
     /// Instances at once, of all plugins together. Default: 256. Environment: `SANDBAR__LIMITS__MAX_INSTANCES`.
     #[schemars(range(min = 1, max = 100_000))]
     max_instances: Option<u32>,
+    /// Whether the kernel holds the processes of Sandbar itself: those that compile plugins reach no file, no network and no other
+    /// process (Linux: Landlock and seccomp, as far as the kernel has them; `sandbar doctor` says what it gave). Default: true.
+    /// Environment: `SANDBAR__LIMITS__KERNEL_SANDBOX`.
+    kernel_sandbox: Option<bool>,
 }
 
 /// What `[limits]` means.
@@ -55,6 +59,7 @@ pub(super) struct HostLimits {
     pub(super) guest: GuestLimits,
     pub(super) guest_memory_bytes: Option<u64>,
     pub(super) max_instances: u32,
+    pub(super) kernel_sandbox: bool,
 }
 
 impl FileLimits {
@@ -69,6 +74,7 @@ impl FileLimits {
             guest,
             guest_memory_bytes: (sum > 0).then(|| bytes(sum)),
             max_instances: resolution.or_default("limits.max_instances", self.max_instances, MAX_INSTANCES),
+            kernel_sandbox: resolution.or_default("limits.kernel_sandbox", self.kernel_sandbox, true),
         }
     }
 }

@@ -8,6 +8,7 @@
 pub mod agents;
 mod built_in;
 mod check;
+mod consent;
 mod document;
 mod file;
 pub mod grants;
@@ -27,7 +28,9 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use sandbar_agent::ConsentRules;
 use sandbar_protocol::Error;
 
 use agents::AgentConfig;
@@ -52,6 +55,10 @@ pub struct Config {
     /// What all guests may hold together; none leaves the share of the machine's memory to the host.
     pub guest_memory_bytes: Option<u64>,
     pub max_instances: u32,
+    /// Whether the kernel holds what Sandbar itself may do, as far as it can.
+    pub kernel_sandbox: bool,
+    /// Which tool calls need a person's word.
+    pub consent: Arc<ConsentRules>,
     /// By name of plugin.
     pub grants: BTreeMap<String, Grant>,
     pub models: BTreeMap<String, ModelConfig>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sandbar_protocol::{Error, ErrorKind};
 use serde::Serialize;
@@ -163,6 +164,8 @@ impl Resolution {
             guest_limits: limits.guest,
             guest_memory_bytes: limits.guest_memory_bytes,
             max_instances: limits.max_instances,
+            kernel_sandbox: limits.kernel_sandbox,
+            consent: Arc::new(file.consent.resolve(self)),
             grants: resolved(file.grants, |name, grant| grant.resolve(name, self)),
             models: resolved(file.models, |name, model| model.resolve(name, self)),
             agents: resolved(file.agents, |name, agent| agent.resolve(name, &written.models, self)),

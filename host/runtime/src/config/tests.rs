@@ -75,6 +75,7 @@ fn least_configuration_takes_the_defaults() {
         plugins: Vec::new(),
         instructions: String::new(),
         limits: Limits::default(),
+        when_used_up: sandbar_agent::WhenUsedUp::Stop,
     };
     assert_eq!(config.agents, BTreeMap::from([("main".to_owned(), agent)]));
     assert_eq!(config.default_agent, "main");
@@ -82,12 +83,16 @@ fn least_configuration_takes_the_defaults() {
         agents.main.limits.steps = 50 (default)\n\
         agents.main.limits.tool_calls = 200 (default)\n\
         agents.main.limits.wall_seconds = 600 (default)\n\
+        agents.main.limits.when_used_up = \"stop\" (default)\n\
         agents.main.model = \"script\" (sandbar.toml:5)\n\
         agents.main.pattern = \"react\" (default)\n\
+        consent.expires_hours = 168 (default)\n\
+        consent.unattended = \"suspend\" (default)\n\
         data_dir = \"DIR/.sandbar\" (default)\n\
         default_agent = \"main\" (default)\n\
         limits.cpu_ms = 5000 (default)\n\
         limits.guest_memory_mib = 0 (default)\n\
+        limits.kernel_sandbox = true (default)\n\
         limits.max_instances = 256 (default)\n\
         limits.memory_mib = 64 (default)\n\
         limits.wall_ms = 30000 (default)\n\

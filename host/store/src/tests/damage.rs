@@ -56,7 +56,10 @@ async fn a_full_disk_fails_one_session_and_loses_nothing() {
     drop(greedy);
     let again = store.write_session(&session("greedy")).await.unwrap();
     assert_eq!(again.head(), committed);
-    assert_eq!(again.append(&run("r"), said("on")).await.unwrap(), committed + 1);
+    assert_eq!(
+        again.append(&run("r"), said("on")).await.unwrap().sequence,
+        committed + 1
+    );
     again.flush().await.unwrap();
     assert!(texts(&store, "greedy").ends_with(&format!("{} on", committed + 1)));
 }

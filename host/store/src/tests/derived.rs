@@ -1,7 +1,8 @@
 //! Rows that are derived from events, and lists of sessions.
 
 use sandbar_protocol::{
-    Error, ErrorKind, Message, ModelReply, Role, RunResult, StopReason, ToolOutcome, ToolOutput, Usage, WorkspaceId,
+    Error, ErrorKind, Message, ModelReply, Role, RunResult, RunSetup, StopReason, ToolOutcome, ToolOutput, Usage,
+    WorkspaceId,
 };
 
 use crate::{EffectKind, EffectOutcome, NewWorkspace, WorkspaceKind};
@@ -13,6 +14,7 @@ fn started(message: &str) -> EventBody {
         agent: "writer".to_owned(),
         message: message.to_owned(),
         workspace: None,
+        setup: RunSetup::default(),
     }
 }
 
@@ -36,6 +38,7 @@ fn model_started(effect: &str) -> EventBody {
     EventBody::ModelStarted {
         effect: effect.to_owned(),
         ordinal: 1,
+        attempt: 1,
         model: "scripted".to_owned(),
         thread: "main".to_owned(),
         appended: Vec::new(),
@@ -68,6 +71,7 @@ fn tool_started(effect: &str) -> EventBody {
         effect: effect.to_owned(),
         parent: None,
         ordinal: 2,
+        attempt: 1,
         call_id: "c1".to_owned(),
         thread: "main".to_owned(),
         name: "files__write".to_owned(),
@@ -75,6 +79,7 @@ fn tool_started(effect: &str) -> EventBody {
         argument_digest: "44136fa3".to_owned(),
         idempotency_key: format!("r1-{effect}"),
         idempotent: false,
+        refused: false,
     }
 }
 
@@ -142,6 +147,28 @@ async fn a_session_and_its_runs_are_summed_up() {
             .all(|run| run.agent == "writer" && run.finished_ms > Some(run.started_ms))
     );
     assert!(store.session(&session("b")).unwrap().is_none());
+
+    let origin = store.session_origin(&session("a")).unwrap().unwrap();
+    assert_eq!((origin.id, origin.agent), (summary.id, summary.agent));
+    assert!(origin.workspace.is_some());
+    assert_eq!(store.session_origin(&session("b")).unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_first_message_that_says_something_names_a_session() {
+    for flushes in 0..4_u32 {
+        let store = Store::in_memory(options()).unwrap();
+        let writer = begin(&store, "a");
+        for (number, message) in [" \n", "sum it up", "and now?"].into_iter().enumerate() {
+            writer.append(&run("r1"), started(message)).await.unwrap();
+            if flushes >> number & 1 == 1 {
+                writer.flush().await.unwrap();
+            }
+        }
+        writer.flush().await.unwrap();
+        let title = store.session(&session("a")).unwrap().unwrap().title;
+        assert_eq!(title, "sum it up", "flushed as in {flushes:b}");
+    }
 }
 
 #[tokio::test]
@@ -153,16 +180,29 @@ async fn a_run_belongs_to_one_session() {
     assert_eq!(second.flush().await.unwrap_err().code, "run-exists");
 }
 
-/// What a sequence of events says of the effect `e`.
+/// What a sequence of events says of the effect `e`, however it falls into commits.
 async fn check_effect(bodies: Vec<EventBody>, intent: u64, outcome: Option<(EffectOutcome, u64)>) {
-    let store = Store::in_memory(options()).unwrap();
-    let writer = begin(&store, "a");
-    write(&writer, "r1", bodies).await;
+    for flushes in 0..1_u32 << (bodies.len() - 1) {
+        let store = Store::in_memory(options()).unwrap();
+        let writer = begin(&store, "a");
+        for (number, body) in bodies.iter().enumerate() {
+            writer.append(&run("r1"), body.clone()).await.unwrap();
+            if flushes >> number & 1 == 1 {
+                writer.flush().await.unwrap();
+            }
+        }
+        writer.flush().await.unwrap();
+        check_row(&store, intent, outcome, flushes);
+    }
+}
+
+fn check_row(store: &Store, intent: u64, outcome: Option<(EffectOutcome, u64)>, flushes: u32) {
     let effects = store.effects(&run("r1")).unwrap();
     assert_eq!(effects.len(), 1);
     assert_eq!(
         (effects[0].id.as_str(), effects[0].intent_sequence, effects[0].outcome),
-        ("e", intent, outcome)
+        ("e", intent, outcome),
+        "flushed as in {flushes:b}"
     );
     match effects[0].kind {
         EffectKind::Model => {

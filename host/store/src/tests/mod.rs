@@ -10,6 +10,8 @@ mod derived;
 mod reading_along;
 /// Several processes on one data directory.
 mod sharing;
+/// Questions, their answers, and what was approved.
+mod suspending;
 
 use std::path::Path;
 use std::pin::pin;
@@ -19,6 +21,7 @@ use std::task::{Context, Poll, Waker};
 
 use rusqlite::Connection;
 use sandbar_protocol::{Clock, Event, EventBody, RunId, SessionId, StreamItem};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{NewSession, SessionWriter, Store, StoreOptions, Subscription};
@@ -36,7 +39,7 @@ impl Clock for TickingClock {
 fn options() -> StoreOptions {
     StoreOptions {
         clock: Arc::new(TickingClock::default()),
-        max_bytes: None,
+        ..StoreOptions::default()
     }
 }
 
@@ -99,6 +102,30 @@ fn said(text: impl Into<String>) -> EventBody {
     }
 }
 
+/// `m` begins a model call of that name, `t` a tool call, `M` and `T` end them, `x` takes a model call back.
+fn call_event(kind: char, effect: &str) -> EventBody {
+    let reply = json!({ "message": { "role": "assistant" }, "finish_reason": "stop" });
+    let error = json!({ "code": "cut", "kind": "model", "message": "cut off" });
+    let mut body = match kind {
+        'm' => json!({ "type": "model.started", "ordinal": 1, "model": "m", "thread": "main" }),
+        'M' => json!({ "type": "model.finished", "thread": "main", "reply": reply, "ms": 1 }),
+        'x' => json!({ "type": "model.discarded", "error": error, "ms": 1 }),
+        't' => {
+            json!({ "type": "tool.started", "ordinal": 1, "call_id": "c", "thread": "main", "name": "t", "arguments": "",
+            "argument_digest": "", "idempotency_key": "k", "idempotent": true })
+        }
+        _ => {
+            json!({ "type": "tool.finished", "call_id": "c", "thread": "main", "name": "t", "ms": 1, "output": { "text": "" } })
+        }
+    };
+    body["effect"] = json!(effect);
+    serde_json::from_value(body).unwrap()
+}
+
+async fn append_call(writer: &SessionWriter, kind: char, effect: &str) {
+    writer.append(&run("r"), call_event(kind, effect)).await.unwrap();
+}
+
 async fn append(writer: &SessionWriter, texts: &[&str]) {
     for text in texts {
         writer.append(&run("r"), said(*text)).await.unwrap();
@@ -125,32 +152,42 @@ fn texts(store: &Store, name: &str) -> String {
     shown(&store.events(&session(name), 0, usize::MAX).unwrap())
 }
 
-/// What a reader has got once nothing more follows: events as above, previews as `~text`, an error as `!code`.
+/// What a reader has got once nothing more follows: events as above, previews as `~started+offset text`, an error as `!code`.
 async fn drain(subscription: &mut Subscription) -> String {
     let mut parts = Vec::new();
     while let Some(item) = subscription.next().await {
-        parts.push(match item {
-            Ok(StreamItem::Event(event)) => shown(&[(*event).clone()]),
-            Ok(StreamItem::Delta(delta)) => match &*delta {
-                sandbar_protocol::Delta::Model { text, .. } | sandbar_protocol::Delta::Tool { text, .. } => {
-                    format!("~{text}")
-                }
-            },
-            Err(error) => format!("!{}", error.code),
-        });
+        parts.push(shown_item(item));
     }
     parts.join(", ")
 }
 
+/// The same of what a reader has at once.
+fn seen(subscription: &mut Subscription) -> String {
+    let items = std::iter::from_fn(|| at_once(subscription.next()).flatten());
+    items.map(shown_item).collect::<Vec<_>>().join(", ")
+}
+
+fn shown_item(item: sandbar_protocol::Result<StreamItem>) -> String {
+    match item {
+        Ok(StreamItem::Event(event)) => shown(&[(*event).clone()]),
+        Ok(StreamItem::Delta(delta)) => format!("~{}+{} {}", delta.started, delta.offset, delta.text),
+        Err(error) => format!("!{}", error.code),
+    }
+}
+
 /// What a future has at once.
 fn now<F: Future>(future: F) -> F::Output {
+    at_once(future).expect("nothing is there yet")
+}
+
+fn at_once<F: Future>(future: F) -> Option<F::Output> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("nothing is there yet"),
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
     }
 }
 
 /// Whether a future has nothing yet.
 fn is_pending<F: Future>(future: F) -> bool {
-    pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    at_once(future).is_none()
 }

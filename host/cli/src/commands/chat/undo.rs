@@ -59,6 +59,16 @@ impl Undo {
             let content = place.content()?;
             Ok((place, content))
         });
+        self.push(name, file);
+    }
+
+    /// Remembers a change of which nothing was known before it happened.
+    pub(super) fn miss(&mut self, name: &str) {
+        let why = "its tool may be called without asking, so that there was no time to keep the file".to_owned();
+        self.push(name, Err(why));
+    }
+
+    fn push(&mut self, name: &str, file: Result<(Place, Content), String>) {
         if self.kept.len() == MAX_KEPT {
             self.kept.pop_front();
         }
