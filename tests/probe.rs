@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use rustix::process::{getppid, test_kill_process};
 use sandbar::plugins::wall::{Wall, only_compute, reach_nothing};
 
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         "execute" => Err(Command::new(target).exec()),
         "fork" => Command::new(target).status().map(drop),
         "signal" => parent.map_or(Ok(()), |parent| Ok(test_kill_process(parent)?)),
+        "code" => executable_memory(),
         "thread" => std::thread::Builder::new().spawn(|| {}).map(drop),
         _ => return MISUSED.into(),
     };
@@ -58,4 +60,17 @@ fn main() -> ExitCode {
             .unwrap_or(MISUSED)
             .into(),
     }
+}
+
+/// Memory that could be filled with machine code and run.
+#[expect(unsafe_code, reason = "there is no other way to ask the kernel for it")]
+fn executable_memory() -> io::Result<()> {
+    const BYTES: usize = 4096;
+    let protection = ProtFlags::READ | ProtFlags::WRITE | ProtFlags::EXEC;
+    // SAFETY: the mapping is new, nothing refers to it, and it is gone before anything could.
+    unsafe {
+        let start = mmap_anonymous(std::ptr::null_mut(), BYTES, protection, MapFlags::PRIVATE)?;
+        munmap(start, BYTES)?;
+    }
+    Ok(())
 }

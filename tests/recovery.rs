@@ -384,3 +384,39 @@ async fn a_run_has_the_time_that_it_had_left() {
         runtime.close().await;
     }
 }
+
+/// One call waits, and the one beside it was cut off: the time until somebody came counts for neither.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_waits_and_was_cut_off_has_its_time_too() {
+    let calls = [("desk__pay", r#"{"text":"a"}"#), ("desk__set", r#"{"text":"b"}"#)];
+    let world = World::new().desk(&Desk::new()).script(asks(&calls) + &says("done"));
+    let runtime = world.open().await;
+    let waits = Ran::read(runtime.run(request_in("talk", "go")).await.unwrap()).await;
+    let recording = Recording::of(&runtime, &waits.session);
+    runtime.close().await;
+
+    let world = world.data_dir("cut");
+    let started = recording.up_to(|body| matches!(body, EventBody::ToolStarted { .. }));
+    recording.cut(&world, started).await;
+    assert!(recording.up_to(|body| matches!(body, EventBody::Suspended(_))) <= started);
+    let run = &waits.result.run;
+    for visit in 0..3 {
+        world.forward(Duration::from_secs(60 * 60));
+        let runtime = world.open().await;
+        let ran = Ran::read(runtime.resume(run, Attended::Nobody).await.unwrap()).await;
+        assert_eq!(ran.result.stop_reason, StopReason::Suspended);
+        assert_eq!(
+            ran.events().next().map(|event| event.body.name()),
+            (visit == 0).then_some("resumed")
+        );
+        runtime.close().await;
+    }
+    let runtime = world.open().await;
+    let result = bring_to_an_end(&runtime, run, says_to).await.unwrap();
+    assert_eq!(
+        (result.stop_reason, result.text.as_str()),
+        (StopReason::Finished, "done")
+    );
+    assert!(result.wall_ms < 60_000, "{result:?}");
+    runtime.close().await;
+}

@@ -3,7 +3,9 @@
 // Questions at a real terminal.
 mod terminal;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::Child;
 
 use sandbar::protocol::StopReason;
 use serde_json::Value;
@@ -233,6 +235,30 @@ async fn an_answer_may_come_too_late() {
     assert_eq!(world.read("work/a.md"), "old");
 }
 
+/// A run that waits for its model; should a test fail to stop it, it ends by itself.
+fn hanging(world: &World) -> Child {
+    let arguments = ["run", "go", "--session", "talk", "--json", "--timeout", "60"];
+    let mut child = sandbar(world.write_config(), &arguments).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut read = String::new();
+    while !read.contains("model.started") {
+        assert!(out.read_line(&mut read).unwrap() > 0, "{read}");
+    }
+    child
+}
+
+#[test]
+fn a_run_of_another_process_is_cancelled_there() {
+    let world = writer("[[reply]]\nhang = true\n");
+    let mut child = hanging(&world);
+    let (id, _) = unfinished(&world);
+    let ended = run(&world.path(""), &["runs", "cancel", &id]).expect(0);
+    let left = format!("process {} has the session, and ends it", child.id());
+    assert!(ended.err.contains(&left), "{}", ended.err);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(values(&world.path(""), &["runs", "list"]), Vec::<Value>::new());
+}
+
 #[test]
 fn a_run_is_cancelled_from_elsewhere() {
     let world = asking(writes("new"));
@@ -246,6 +272,17 @@ fn a_run_is_cancelled_from_elsewhere() {
         (&"ended".into(), &"cancelled".into())
     );
     assert_eq!(world.read("work/a.md"), "old");
+}
+
+#[test]
+fn a_wrong_configuration_hides_no_run() {
+    let world = asking(writes("new"));
+    let question = waits(&world);
+    let wrong = format!("{}\n[nonsense]\n", world.config_text());
+    let world = world.file("sandbar.toml", wrong);
+    assert_eq!(unfinished(&world).1.as_deref(), Some(question.as_str()));
+    run(&world.path(""), &["grants", "list"]).expect(0);
+    fails(&world, &["runs", "answer", &question, "once"], 2, "nonsense");
 }
 
 #[test]
@@ -332,14 +369,7 @@ fn a_run_that_was_cut_off_is_gone_on_with() {
         &["chat", "--session", "talk"],
     ] {
         let world = writer("[[reply]]\nhang = true\n");
-        world.write_config();
-        let arguments = ["run", "go", "--session", "talk", "--json", "--timeout", "60"];
-        let mut child = sandbar(&world.path(""), &arguments).spawn().unwrap();
-        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
-        let mut read = String::new();
-        while !read.contains("model.started") {
-            assert!(std::io::BufRead::read_line(&mut out, &mut read).unwrap() > 0, "{read}");
-        }
+        let mut child = hanging(&world);
         let (id, question) = unfinished(&world);
         assert_eq!(question, None);
         let process = child.id().to_string();

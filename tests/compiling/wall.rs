@@ -14,6 +14,7 @@ use sandbar::plugins::wall::Wall;
 
 use super::{assert_works, broken, world};
 use crate::support::built;
+use crate::support::program::run;
 
 const WENT_WELL: End = End::Exit(0);
 /// "Operation not permitted", as the filter of system calls says it.
@@ -103,6 +104,8 @@ fn what_an_attacker_would_try_from_inside() {
         // Only the newest versions of Landlock know sockets that are files.
         attempt("unix", path("socket"), (DENIED, 9), KILLED),
         attempt("signal", String::new(), (NOT_PERMITTED, 6), KILLED),
+        // Landlock is about what has a name.
+        attempt("code", String::new(), (WENT_WELL, 1), NOT_PERMITTED),
         attempt("thread", String::new(), (WENT_WELL, 1), WENT_WELL),
     ];
     let offered = offered();
@@ -175,6 +178,27 @@ async fn the_wall_can_be_taken_down() {
     let runtime = open.open().await;
     assert_eq!(runtime.plugins().worker_wall(), Some(Wall::default()));
     assert_works(&runtime).await;
+}
+
+/// What is shown to the operator is what the worker has said.
+#[test]
+fn the_doctor_says_what_the_kernel_gave() {
+    let world = world();
+    let shown = |arguments: &[&str]| {
+        let out = run(&world.path(""), &[&["doctor"], arguments].concat()).expect(0).out;
+        let line = out.lines().find(|line| line.contains("wall of workers"));
+        line.unwrap_or_else(|| panic!("{out}")).to_owned()
+    };
+    let offered = offered();
+    let here = shown(&[]);
+    assert_eq!(here.ends_with(" and seccomp"), offered.seccomp, "{here}");
+    assert_eq!(here.contains("gave Landlock "), offered.landlock > 0, "{here}");
+    let both = offered.seccomp && offered.landlock > 0;
+    assert_eq!(here.starts_with('✓'), both, "{here}");
+    assert_eq!(
+        shown(&["--set", "limits.kernel_sandbox=false"]),
+        "!  wall of workers  is off: `limits.kernel_sandbox` is false"
+    );
 }
 
 /// A compiler that was made to do something else is ended by the kernel, and the plugin is the only one to suffer.

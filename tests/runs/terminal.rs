@@ -159,7 +159,9 @@ fn a_change_that_was_not_asked_for_is_not_undone() {
     at.until("/help shows what can be typed").until("> ").type_keys("go\r");
     at.until(CHOICES).type_keys("s\n");
     at.until("done").until("> ").type_keys("/undo-last-write\r");
-    at.until("may be called without asking").until("> ").type_keys("/undo-last-write\r");
+    at.until("may be called without asking")
+        .until("> ")
+        .type_keys("/undo-last-write\r");
     at.until("restore? [y]es, [n]o: ").type_keys("y\n");
     at.until("is as it was").until("> ").type_keys(CTRL_D);
     at.end().expect(0);

@@ -78,12 +78,19 @@ impl AtTerminal {
         while let Ok(piece) = self.pieces.recv_timeout(PATIENCE) {
             self.shown.push_str(&piece);
         }
-        drop(self.keys);
         Ended {
             exit: self.child.wait().unwrap().code(),
             out: self.shown.replace("\r\n", "\n"),
             err: String::new(),
         }
+    }
+}
+
+/// A test that fails leaves nobody behind: the command loses its terminal.
+impl Drop for AtTerminal {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
     }
 }
 

@@ -124,7 +124,7 @@ async fn a_run_that_was_cut_off_is_cancelled() {
     );
     let events = runtime.store().events(&whole.session, second as u64, 100).unwrap();
     let names: Vec<&str> = events.iter().map(|event| event.body.name()).collect();
-    assert_eq!(names, ["tool.finished", "tool.finished", "run.finished"]);
+    assert_eq!(names, ["resumed", "tool.finished", "tool.finished", "run.finished"]);
     assert!(desk.calls().is_empty());
     assert_eq!(ask_in(&runtime, "talk", "and now?").await.result.text, "next");
     runtime.close().await;

@@ -164,10 +164,7 @@ async fn who_has_used_up_its_tool_calls_asks_for_more() {
 async fn a_tool_waits_for_somebody_to_sign_in() {
     let check = async |sign_ins: u32, answers: &[&str], read: &str, calls: usize| {
         let desk = Desk::new().sign_ins(sign_ins);
-        let read = format!(
-            "[[reply]]\nexpect = {{ last = {:?}, messages = 3 }}\ntext = \"done\"\n",
-            read
-        );
+        let read = format!("[[reply]]\nexpect = {{ last = {read:?}, messages = 3 }}\ntext = \"done\"\n");
         let world = World::new()
             .desk(&desk)
             .script(asks(&[("desk__mail", r#"{"text":"hi"}"#)]) + &read);

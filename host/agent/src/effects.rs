@@ -8,7 +8,7 @@ mod question;
 mod tool;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -103,6 +103,8 @@ pub(crate) struct State {
     partial: Mutex<String>,
     /// Events of the tape that are no effects and have not been passed.
     notes: Mutex<VecDeque<EventBody>>,
+    /// The journal has a part of the run, and nothing yet of its being continued.
+    was_left: AtomicBool,
 }
 
 struct Open {
@@ -124,6 +126,7 @@ impl State {
         Self {
             open: Mutex::new(open.map(|(id, effect)| (id, Open { effect, started })).collect()),
             notes: Mutex::new(tape.take_notes()),
+            was_left: AtomicBool::new(tape.start().is_some()),
             ..Self::default()
         }
     }
@@ -200,6 +203,12 @@ impl Effects {
             return Err(end_of_tape());
         };
         let mut conversation = self.conversation.lock().await;
+        // Until now the run was nobody's, and that time doesn't count. An answer says so itself.
+        let silent = matches!(body, EventBody::Resumed { .. } | EventBody::RunFinished(_));
+        if self.state.was_left.swap(false, Ordering::Relaxed) && !silent {
+            let event = writer.append(&self.run, goes_on()).await?;
+            conversation.apply(&event);
+        }
         kill_point("agent.event.append");
         let event = writer.append(&self.run, body).await?;
         conversation.apply(&event);
@@ -275,6 +284,15 @@ impl Effects {
 
     fn close(&self, id: &str) {
         lock(&self.state.open).retain(|(other, _)| other != id);
+    }
+}
+
+/// Somebody has the run again.
+fn goes_on() -> EventBody {
+    EventBody::Resumed {
+        suspension: None,
+        answer: None,
+        by: None,
     }
 }
 

@@ -88,7 +88,7 @@ pub async fn replay(input: ReplayInput) -> Result<Vec<ReplayedStep>> {
     };
     let mut looping = Loop::new(&effects, input.pattern, when_used_up);
     looping.replaying = Some(Replaying::default());
-    let ended = looping.drive(None, start.message).await;
+    let ended = looping.drive(start.message).await;
     match ended.error {
         Some(error) if error.code == "other-recording" => Err(error),
         _ => Ok(looping.replaying.take().unwrap_or_default().steps),

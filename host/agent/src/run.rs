@@ -74,7 +74,8 @@ pub async fn run(input: RunInput) -> (RunResult, Option<Conversation>) {
         mut tape,
     } = input;
     kill_point("agent.run.begins");
-    let mut begin = begin(&agent, &message, place.workspace.clone(), &tape);
+    let begins = tape.start().is_none();
+    let started = begins.then(|| started(&agent, &message, place.workspace.clone()));
     // Who was asked for more has been: the answer counts, whatever the configuration says now.
     let when_used_up = match tape.was_extended() {
         true => WhenUsedUp::Ask,
@@ -105,7 +106,7 @@ pub async fn run(input: RunInput) -> (RunResult, Option<Conversation>) {
     let mut looping = Loop::new(&effects, pattern, when_used_up);
     let wall = Duration::from_millis(agent.limits.wall_ms);
     // A run that is stopped before its first step has begun all the same.
-    if let Some(started) = begin.take_if(|begin| matches!(begin, EventBody::RunStarted { .. }))
+    if let Some(started) = started
         && let Err(error) = effects.record(started).await
     {
         drop(looping);
@@ -116,37 +117,29 @@ pub async fn run(input: RunInput) -> (RunResult, Option<Conversation>) {
         biased;
         () = effects.spending.over() => stopped(StopReason::Timeout, format!("the run's {} s are over", wall.as_secs_f64())),
         () = cancel.cancelled() => stopped(StopReason::Cancelled, "the run was cancelled".to_owned()),
-        ended = looping.drive(begin, message) => ended,
+        ended = looping.drive(message) => ended,
     };
     let steps = looping.steps();
     drop(looping);
     finish(effects, ended, steps).await
 }
 
-/// The event that the loop begins with; none where the journal says already that it goes on.
-fn begin(agent: &RunAgent, message: &str, workspace: Option<WorkspaceId>, tape: &Tape) -> Option<EventBody> {
-    if tape.start().is_none() {
-        let (pattern, pattern_digest) = agent.pattern_is.clone();
-        return Some(EventBody::RunStarted {
-            agent: agent.name.clone(),
-            message: message.to_owned(),
-            workspace,
-            setup: RunSetup {
-                model: agent.model.name().to_owned(),
-                pattern,
-                pattern_digest,
-                instructions: agent.instructions.clone(),
-                tools: agent.tools.iter().map(|tool| tool.spec().name.clone()).collect(),
-                limits: agent.limits,
-            },
-        });
+/// The event that a run begins with.
+fn started(agent: &RunAgent, message: &str, workspace: Option<WorkspaceId>) -> EventBody {
+    let (pattern, pattern_digest) = agent.pattern_is.clone();
+    EventBody::RunStarted {
+        agent: agent.name.clone(),
+        message: message.to_owned(),
+        workspace,
+        setup: RunSetup {
+            model: agent.model.name().to_owned(),
+            pattern,
+            pattern_digest,
+            instructions: agent.instructions.clone(),
+            tools: agent.tools.iter().map(|tool| tool.spec().name.clone()).collect(),
+            limits: agent.limits,
+        },
     }
-    // A run that waits says so itself when its answer is there.
-    (!tape.waits()).then_some(EventBody::Resumed {
-        suspension: None,
-        answer: None,
-        by: None,
-    })
 }
 
 fn stopped(stop_reason: StopReason, message: String) -> Ended {

@@ -90,19 +90,15 @@ impl<'a> Loop<'a> {
         self.steps
     }
 
-    /// `begin` is the event to begin with, if there is one.
-    pub(crate) async fn drive(&mut self, begin: Option<EventBody>, message: String) -> Ended {
-        match self.take_steps(begin, message).await {
+    pub(crate) async fn drive(&mut self, message: String) -> Ended {
+        match self.take_steps(message).await {
             Ok(ended) => ended,
             Err(error) => Ended::because(StopReason::HostFailed, error),
         }
     }
 
     /// An error is the host's own.
-    async fn take_steps(&mut self, begin: Option<EventBody>, message: String) -> Result<Ended> {
-        if let Some(begin) = begin {
-            self.effects.record(begin).await?;
-        }
+    async fn take_steps(&mut self, message: String) -> Result<Ended> {
         let text: Arc<str> = message.into();
         self.change_text("request", "request", text);
         let mut state: Arc<[u8]> = Arc::default();

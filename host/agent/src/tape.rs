@@ -253,9 +253,12 @@ impl Tape {
         self.suspensions.get(id)
     }
 
-    /// Whether the run left to wait for an answer, as opposed to being cut off.
-    pub(crate) fn waits(&self) -> bool {
-        self.suspensions.values().any(|past| past.answer.is_none())
+    /// What was asked about an effect and has no answer.
+    pub(crate) fn open_questions(&self, effect: &str) -> Vec<SuspensionId> {
+        let open = self.suspensions.values().filter(|past| past.answer.is_none());
+        open.filter(|past| past.suspension.effect.as_deref() == Some(effect))
+            .map(|past| past.suspension.id.clone())
+            .collect()
     }
 
     /// Whether a person was asked to let the run go on.

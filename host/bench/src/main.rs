@@ -4,10 +4,14 @@
 
 #![expect(clippy::print_stdout, reason = "printing the tables is what this program is for")]
 
+mod answers;
+mod bare_sqlite;
 mod calls;
 mod history;
+mod journal;
 mod measure;
 mod memory;
+mod recovery;
 mod sessions;
 mod start;
 mod table;
@@ -44,6 +48,13 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("history") {
         runtime.block_on(history::rows(&mut table))?;
+    }
+    if wanted("journal") {
+        runtime.block_on(journal::rows(&mut table))?;
+    }
+    if wanted("recovery") {
+        runtime.block_on(recovery::rows(&guests, &mut table))?;
+        runtime.block_on(answers::rows(&guests, &mut table))?;
     }
     if wanted("sessions") {
         runtime.block_on(sessions::rows(&guests, &mut table))?;

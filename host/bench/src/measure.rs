@@ -33,17 +33,38 @@ impl Stopwatch {
         result
     }
 
-    pub(crate) fn stop(mut self) -> Samples {
-        let cpu = process_cpu() - self.cpu;
-        self.samples.sort_unstable();
-        Samples {
-            sorted: self.samples,
-            cpu,
-        }
+    pub(crate) fn stop(self) -> Samples {
+        Samples::new(self.samples, process_cpu() - self.cpu)
+    }
+}
+
+/// Like `Stopwatch`, for operations with others between them whose processor time doesn't count.
+#[derive(Debug, Default)]
+pub(crate) struct Laps {
+    cpu: Duration,
+    samples: Vec<Duration>,
+}
+
+impl Laps {
+    pub(crate) async fn time<T>(&mut self, operation: impl Future<Output = T>) -> T {
+        let (started, cpu) = (Instant::now(), process_cpu());
+        let result = operation.await;
+        self.samples.push(started.elapsed());
+        self.cpu += process_cpu() - cpu;
+        result
+    }
+
+    pub(crate) fn stop(self) -> Samples {
+        Samples::new(self.samples, self.cpu)
     }
 }
 
 impl Samples {
+    pub(crate) fn new(mut times: Vec<Duration>, cpu: Duration) -> Self {
+        times.sort_unstable();
+        Self { sorted: times, cpu }
+    }
+
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         let index = (self.sorted.len() * percent / 100).min(self.sorted.len().saturating_sub(1));
         self.sorted.get(index).copied().unwrap_or_default()
@@ -78,6 +99,12 @@ pub(crate) fn show(time: Duration) -> String {
 
 pub(crate) fn ratio(ours: Duration, baseline: Duration) -> Option<f64> {
     (baseline > Duration::ZERO).then(|| ours.as_secs_f64() / baseline.as_secs_f64())
+}
+
+/// The middle one; of an even number, the upper of the two.
+pub(crate) fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 pub(crate) fn process_cpu() -> Duration {

@@ -180,13 +180,13 @@ pub(crate) mod tests {
         }
     }
 
-    fn check(kind: SuspensionKind, line: &str, expected: Option<Value>) {
-        let found = match typed(&suspension(kind), line) {
+    /// None for what is no answer.
+    fn read(asked: &Suspension, line: &str) -> Option<Value> {
+        match typed(asked, line) {
             Typed::Answer(value) => Some(value),
             Typed::Quit => Some(json!("quit")),
             Typed::Unclear(_) => None,
-        };
-        assert_eq!(found, expected, "{kind:?} {line:?}");
+        }
     }
 
     fn decided(word: &str) -> Option<Value> {
@@ -195,7 +195,8 @@ pub(crate) mod tests {
 
     #[test]
     fn approvals() {
-        let check = |line: &str, expected: Option<Value>| check(SuspensionKind::Approval, line, expected);
+        let asked = suspension(SuspensionKind::Approval);
+        let check = |line: &str, expected: Option<Value>| assert_eq!(read(&asked, line), expected, "{line:?}");
         let denied = |reason: &str| Some(json!({ "decision": "deny", "reason": reason }));
         for once in ["y", "Y\n", " yes ", "YES", "once"] {
             check(once, decided("once"));
@@ -234,6 +235,9 @@ pub(crate) mod tests {
 
     #[test]
     fn other_kinds() {
+        let check = |kind: SuspensionKind, line: &str, expected: Option<Value>| {
+            assert_eq!(read(&suspension(kind), line), expected, "{kind:?} {line:?}");
+        };
         check(SuspensionKind::UnknownOutcome, "retry", decided("retry"));
         check(SuspensionKind::UnknownOutcome, "skip", decided("skip"));
         let sent = json!({ "decision": "result", "text": "sent it" });
@@ -261,12 +265,7 @@ pub(crate) mod tests {
                 schema,
                 ..suspension(SuspensionKind::Question)
             };
-            let found = match typed(&suspension, line) {
-                Typed::Answer(value) => Some(value),
-                Typed::Quit => Some(json!("quit")),
-                Typed::Unclear(_) => None,
-            };
-            assert_eq!(found, expected, "{line:?}");
+            assert_eq!(read(&suspension, line), expected, "{line:?}");
         };
         let colours = json!({ "enum": ["red", "blue"] });
         check(colours.clone(), "1", Some(json!("red")));

@@ -168,11 +168,15 @@ impl Desk {
         Attended::By(asker)
     }
 
+    /// The next question that somebody still waits with.
     pub(crate) async fn next(&mut self) -> Question {
-        match self.questions.recv().await {
-            Some(question) => question,
-            // This has a sender of its own.
-            None => std::future::pending().await,
+        loop {
+            match self.questions.recv().await {
+                Some(question) if question.answer.is_closed() => {}
+                Some(question) => return question,
+                // This has a sender of its own.
+                None => std::future::pending().await,
+            }
         }
     }
 

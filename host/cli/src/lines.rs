@@ -57,6 +57,14 @@ pub(crate) fn event_line(body: &EventBody, paint: Paint) -> Option<String> {
             let text = one_line(&reply.message.text, SHOWN);
             format!("  {} {}: {text}", paint.with(Style::Cyan, "·"), one_line(thread, SHOWN))
         }
+        other => return news_line(other, paint),
+    })
+}
+
+/// The same for what is no call.
+fn news_line(body: &EventBody, paint: Paint) -> Option<String> {
+    let dim = |text: &str| paint.with(Style::Dim, text);
+    Some(match body {
         EventBody::Artifact(artifact) => {
             let facts = format!(
                 "{}  {}",

@@ -1,6 +1,6 @@
 //! Flags that every command has, and the configuration that they lead to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sandbar::Config;
 use sandbar::config::sources::Sources;
@@ -33,6 +33,10 @@ pub(crate) struct Options {
 
 /// The code of the problem that no agent is configured.
 const NO_AGENT: &str = "config-no-agent";
+
+/// Where a configuration is looked for, and the variable that says where data is.
+const PROJECT_FILE: &str = "sandbar.toml";
+const DATA_DIR_VARIABLE: &str = "SANDBAR__DATA_DIR";
 
 /// An agent for commands that need none: it lets them look at plugins and sessions where nothing is configured yet.
 const NOBODY: [(&str, &str); 3] = [
@@ -93,6 +97,28 @@ impl Options {
         }
     }
 
+    /// The same where the configuration is wrong in another place: to look at runs, it is enough to know where they are.
+    pub(crate) fn journal_dir(&self) -> Outcome<PathBuf> {
+        let failure = match self.data_dir() {
+            Ok(directory) => return Ok(directory),
+            Err(failure) => failure,
+        };
+        let sources = self.sources()?;
+        let start = &sources.start_dir;
+        let project = sources.project.clone().unwrap_or_else(|| PROJECT_FILE.into());
+        let files = [Some(project), sources.user.clone()].into_iter().flatten();
+        let set = sources.overrides.iter().rev().find(|(key, _)| key == "data_dir");
+        let set = set.map(|(_, value)| value).or(sources.env.get(DATA_DIR_VARIABLE));
+        match set {
+            Some(directory) => Ok(start.join(directory)),
+            None => files
+                .map(|file| start.join(file))
+                .find_map(|file| written_data_dir(&file))
+                .or(sources.default_data_dir.clone())
+                .ok_or(failure),
+        }
+    }
+
     /// How the flags that choose a configuration are written, for commands that a user may want next.
     pub(crate) fn repeated(&self) -> String {
         let config = self
@@ -139,6 +165,12 @@ impl Options {
     }
 }
 
+/// What a file says, whatever else is wrong in it.
+fn written_data_dir(file: &Path) -> Option<PathBuf> {
+    let table: toml::Table = std::fs::read_to_string(file).ok()?.parse().ok()?;
+    Some(file.parent()?.join(table.get("data_dir")?.as_str()?))
+}
+
 /// A word for a POSIX shell.
 pub(crate) fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '=');
@@ -170,6 +202,21 @@ mod tests {
         check("a=", Some(("a", "")));
         check("a", None);
         check("=a", None);
+    }
+
+    #[test]
+    fn a_data_directory_is_found_in_a_wrong_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("sandbar.toml");
+        let check = |text: &str, expected: Option<&str>| {
+            std::fs::write(&file, text).unwrap();
+            let expected = expected.map(|name| directory.path().join(name));
+            assert_eq!(written_data_dir(&file), expected, "{text}");
+        };
+        check("data_dir = \"d\"\nnonsense = 1\n", Some("d"));
+        check("nonsense = 1\n", None);
+        check("data_dir = 1\n", None);
+        check("data_dir = \"d", None);
     }
 
     #[test]

@@ -109,6 +109,19 @@ impl Effects {
         Ok(asked)
     }
 
+    /// What was asked about a call that is refused by now is nobody's to answer any more.
+    pub(super) async fn take_back(&self, effect: &str) -> Result<()> {
+        for suspension in self.tape.open_questions(effect) {
+            self.record(EventBody::Resumed {
+                suspension: Some(suspension),
+                answer: None,
+                by: None,
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
     async fn wait(&self, question: &Arc<Suspension>, store: &Store) -> Result<Asked> {
         let left = question.expires_ms.saturating_sub(self.clock.now_ms());
         if left == 0 {

@@ -72,6 +72,7 @@ impl Effects {
     /// Gets a person's word where it is needed: for a call that a rule wants asked, and for one that was cut off.
     pub(super) async fn consent(&self, id: &str, call: &ToolEffect, admitted: Result<Admitted>) -> Result<Word> {
         let Ok(admitted) = admitted else {
+            self.take_back(id).await?;
             return Ok(Word::Given(admitted));
         };
         match self.tape.effect(id) {

@@ -43,7 +43,7 @@ impl GrantsCommand {
 }
 
 fn list(options: &Options, terminal: &Terminal) -> Outcome {
-    let directory = options.data_dir()?;
+    let directory = options.journal_dir()?;
     let Some(store) = open(&directory)? else {
         return Err(no_journal(&directory).into());
     };
@@ -75,7 +75,7 @@ fn list(options: &Options, terminal: &Terminal) -> Outcome {
 
 impl Revoke {
     fn run(self, options: &Options, terminal: &Terminal) -> Outcome {
-        let directory = options.data_dir()?;
+        let directory = options.journal_dir()?;
         let store = open(&directory)?.ok_or_else(|| no_journal(&directory))?;
         let approvals = store.approvals()?;
         Options::block_on(async {

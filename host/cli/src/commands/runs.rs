@@ -126,7 +126,7 @@ fn left(holder: Option<&str>, what: &str, terminal: &Terminal) {
 }
 
 fn journal(options: &Options) -> Outcome<Store> {
-    let directory = options.data_dir()?;
+    let directory = options.journal_dir()?;
     Ok(open(&directory)?.ok_or_else(|| no_journal(&directory))?)
 }
 

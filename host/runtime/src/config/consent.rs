@@ -15,8 +15,9 @@ const EXPIRES_HOURS: u32 = 7 * 24;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct FileConsent {
-    /// Rules by tool, such as `files__delete`; a `*` at the end stands for any rest, and the longest name that fits counts. Without a
-    /// rule what the grants allow happens, except that a person who watches is asked before changes.
+    /// Rules by tool, such as `files__delete`; a `*` at the end stands for any rest, and the longest name that fits counts. `allow`: what
+    /// the grants allow happens; `ask`: each call needs a person's word, unless it was given for more than one call; `deny`: never.
+    /// Without a rule what the grants allow happens, except that a person who watches is asked before changes.
     tools: BTreeMap<String, FileRule>,
     /// What becomes of a question when nobody is there: the run waits for an answer (`suspend`), or the model is told no (`deny`).
     /// Default: `suspend`. Environment: `SANDBAR__CONSENT__UNATTENDED`.
@@ -29,11 +30,8 @@ pub(super) struct FileConsent {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum FileRule {
-    /// What the grants allow happens.
     Allow,
-    /// Each call needs a person's word, unless it was given for more than one call.
     Ask,
-    /// Never.
     Deny,
 }
 

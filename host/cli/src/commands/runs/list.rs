@@ -22,7 +22,7 @@ pub(crate) struct List {}
 
 impl List {
     pub(super) fn run(self, options: &Options, terminal: &Terminal) -> Outcome {
-        let directory = options.data_dir()?;
+        let directory = options.journal_dir()?;
         let mut states = Vec::new();
         if let Some(store) = open(&directory)? {
             for run in store.unfinished_runs()? {

@@ -75,6 +75,7 @@ fn stronger_layers_win_key_by_key() {
         "limits.",
         "limits.cpu_ms = 5 (flag)\n\
          limits.guest_memory_mib = 0 (default)\n\
+         limits.kernel_sandbox = true (default)\n\
          limits.max_instances = 1 (DIR/user/config.toml:5)\n\
          limits.memory_mib = 2 (sandbar.toml:4)\n\
          limits.wall_ms = 3 (env SANDBAR__LIMITS__WALL_MS)",

@@ -34,7 +34,7 @@ fn unknown_keys_are_found_at_every_depth() {
     check(
         "[limits]\nzzz = 1",
         "sandbar.toml:2:1: unknown key `zzz` in `limits`\n\
-         hint: known keys: `cpu_ms`, `guest_memory_mib`, `max_instances`, `memory_mib`, `wall_ms`",
+         hint: known keys: `cpu_ms`, `guest_memory_mib`, `kernel_sandbox`, `max_instances`, `memory_mib`, `wall_ms`",
     );
     check(
         "[grants.files]\nmounts = [\n  { name = 'docs', path = 'docs' },\n  { name = 'd', path = 'docs', acces = 'none' },\n]",
