@@ -154,25 +154,28 @@ impl Effects {
                 kill_point("agent.model.answered");
                 self.outcome_of_model(id, &action.thread, executed, ms).await
             }
-            Effect::Tool(call) => {
-                let admitted = self.policy(&call);
-                let mut ticket = admitted.as_ref().ok().and_then(|admitted| self.queue(admitted));
-                if let Some(ticket) = &mut ticket {
-                    ticket.granted().await;
-                }
-                let admitted = match self.consent(&id, &call, admitted).await? {
-                    tool::Word::Given(admitted) => admitted.and_then(|admitted| self.budget().map(|()| admitted)),
-                    tool::Word::Instead(outcome) => {
-                        // It was begun, and counts.
-                        self.spending.count_tool_call();
-                        return self.outcome_of_tool(id, call, outcome, 0).await;
-                    }
-                    tool::Word::Ends(outcome) => return Ok(outcome),
-                };
-                self.execute(id, ordinal, call, admitted).await
-            }
-            Effect::Question(question) => self.put(id, &question).await,
+            // In boxes: most of a run's time goes by in model calls, and their future is as large as the largest of these.
+            Effect::Tool(call) => Box::pin(self.dispatch_call(id, ordinal, call)).await,
+            Effect::Question(question) => Box::pin(self.put(id, &question)).await,
         }
+    }
+
+    async fn dispatch_call(&self, id: String, ordinal: u32, call: ToolEffect) -> Result<Outcome> {
+        let admitted = self.policy(&call);
+        let mut ticket = admitted.as_ref().ok().and_then(|admitted| self.queue(admitted));
+        if let Some(ticket) = &mut ticket {
+            ticket.granted().await;
+        }
+        let admitted = match self.consent(&id, &call, admitted).await? {
+            tool::Word::Given(admitted) => admitted.and_then(|admitted| self.budget().map(|()| admitted)),
+            tool::Word::Instead(outcome) => {
+                // It was begun, and counts.
+                self.spending.count_tool_call();
+                return self.outcome_of_tool(id, call, outcome, 0).await;
+            }
+            tool::Word::Ends(outcome) => return Ok(outcome),
+        };
+        self.execute(id, ordinal, call, admitted).await
     }
 
     /// What the tape knows of an effect that has ended. The run counts it as it did then.

@@ -104,7 +104,7 @@ impl<'a> Loop<'a> {
         let mut state: Arc<[u8]> = Arc::default();
         loop {
             if self.steps >= self.effects.spending.limits().steps
-                && let Some(ended) = self.used_up_steps().await?
+                && let Some(ended) = Box::pin(self.used_up_steps()).await?
             {
                 return Ok(ended);
             }
@@ -204,8 +204,8 @@ impl<'a> Loop<'a> {
     async fn carry_out(&mut self, action: Action) -> Result<Option<Ended>> {
         match action {
             Action::Model(model) => self.ask_model(model).await,
-            Action::Tools(tools) => self.call_tools(tools).await,
-            Action::Ask(question) => self.ask(question).await,
+            Action::Tools(tools) => Box::pin(self.call_tools(tools)).await,
+            Action::Ask(question) => Box::pin(self.ask(question)).await,
             Action::Artifact(artifact) => {
                 let bytes = artifact.content.len();
                 let kept = self.effects.note(EventBody::Artifact(artifact));

@@ -28,7 +28,8 @@ impl GuestLimits {
     pub(crate) const DESCRIBE: Self = Self {
         memory_bytes: 64 << 20,
         cpu: Duration::from_millis(500),
-        wall: Duration::from_secs(2),
+        // Processor time stops a loop; this is for a machine that is too busy to let it begin.
+        wall: Duration::from_secs(10),
     };
 
     #[must_use]
