@@ -318,6 +318,41 @@ async fn calls_beside_each_other_are_cut_off_between_their_outcomes() {
     }
 }
 
+/// What a person refused is not called by who goes on with the run, wherever it was cut off and whoever that is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_holds_when_it_is_cut_off() {
+    let denied = json!({ "decision": "deny", "reason": "too dear" });
+    let mut world = World::new()
+        .desk(&Desk::new())
+        .script(asks_once("desk__pay", r#"{"text":"a"}"#));
+    let runtime = world.open().await;
+    let waits = Ran::read(runtime.run(request_in("talk", "go")).await.unwrap()).await;
+    let run = waits.result.run;
+    let expected = bring_to_an_end(&runtime, &run, |_| denied.clone()).await.unwrap();
+    assert_eq!((expected.text.as_str(), expected.tool_calls), ("done", 0));
+    let whole = Recording::of(&runtime, &waits.session);
+    runtime.close().await;
+
+    let answered = whole.up_to(|body| matches!(body, EventBody::Resumed { .. }));
+    for events in answered..whole.events.len() {
+        for attended in [Attended::Nobody, Attended::Allowing] {
+            let desk = Desk::new();
+            world = world.data_dir(&format!("cut-{events}-{attended:?}")).desk(&desk);
+            whole.cut(&world, events).await;
+            let runtime = world.open().await;
+            let ended = Ran::collect(runtime.resume(&run, attended).await.unwrap()).await;
+            let last = whole.events[events - 1].body.name();
+            assert_eq!(desk.calls(), [""; 0], "cut off after {last}");
+            assert_eq!(
+                (ended.result.text.as_str(), ended.result.tool_calls),
+                ("done", 0),
+                "{last}"
+            );
+            runtime.close().await;
+        }
+    }
+}
+
 /// A run that somebody had to be asked about, cut off before and after they were.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_waited_is_cut_off_anywhere() {

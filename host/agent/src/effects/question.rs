@@ -167,7 +167,8 @@ fn stored(store: &Store, id: &SuspensionId) -> Result<Option<Answer>> {
     Ok(store.suspension(id)?.and_then(|found| found.answer))
 }
 
-fn id_of(kind: SuspensionKind, about: &str, n: u32) -> SuspensionId {
+/// The id of the n-th question of a kind about something.
+pub(super) fn id_of(kind: SuspensionKind, about: &str, n: u32) -> SuspensionId {
     let digest = Sha256::new_with_prefix(about)
         .chain_update([0])
         .chain_update(kind.as_str())

@@ -8,6 +8,7 @@ use sandbar_protocol::{
 };
 use sandbar_store::{ApprovalPlace, NewApproval};
 
+use super::question::id_of;
 use super::{Admitted, Effect, Effects, Outcome, ToolEffect, timed};
 use crate::arguments;
 use crate::consent::{Attended, Rule, Unattended};
@@ -76,26 +77,22 @@ impl Effects {
             return Ok(Word::Given(admitted));
         };
         match self.tape.effect(id) {
-            Some(past)
-                if past.repeatable || self.tape.suspension(&self.sign_in(id, past.attempts, "").id).is_some() =>
-            {
-                Ok(Word::Given(Ok(admitted)))
+            // An attempt that was refused called nothing, and is no word for the next one.
+            Some(past) if !past.refused => {
+                if past.repeatable || self.wanted_sign_in(id, past.attempts) {
+                    Ok(Word::Given(Ok(admitted)))
+                } else {
+                    self.mend(id, past.attempts, call, admitted).await
+                }
             }
-            Some(_) => self.mend(id, call, admitted).await,
-            None => self.approve(id, call, admitted).await,
+            _ => self.approve(id, call, admitted).await,
         }
     }
 
     async fn approve(&self, id: &str, call: &ToolEffect, admitted: Admitted) -> Result<Word> {
         let spec = admitted.tool.spec();
-        let question = self.question(
-            SuspensionKind::Approval,
-            id,
-            1,
-            &format!("may `{}` be called?", call.name),
-        );
         // What was asked once is answered, whatever the rules say now.
-        let known = self.tape.suspension(&question.id).is_some();
+        let known = self.tape.suspension(&id_of(SuspensionKind::Approval, id, 1)).is_some();
         let asks = self.consent.rule(spec, &self.attended) == Rule::Ask && !matches!(self.attended, Attended::Allowing);
         if !known && !asks {
             return Ok(Word::Given(Ok(admitted)));
@@ -112,22 +109,21 @@ impl Effects {
         if !known && matches!(self.attended, Attended::Nobody) && self.consent.unattended == Unattended::Deny {
             return Ok(Word::Given(Err(nobody(&call.name))));
         }
-        let preview = match (known, self.preview(id, call, &admitted).await) {
-            (false, Some(Err(error))) => return Ok(Word::Given(Err(error))),
-            (false, Some(Ok(text))) => Some(text),
-            _ => None,
+        let preview = match known {
+            true => None,
+            false => self.preview(id, call, &admitted).await,
         };
-        let question = Suspension {
-            effect: Some(id.to_owned()),
-            call: Some(SuspendedCall {
-                call_id: call.call_id.clone(),
-                tool: call.name.clone(),
-                arguments: (*admitted.input).clone(),
-                destructive: spec.traits.destructive,
-                preview,
-            }),
-            ..question
+        let preview = match preview.transpose() {
+            Ok(preview) => preview,
+            Err(error) => return Ok(Word::Given(Err(error))),
         };
+        let question = self.question(
+            SuspensionKind::Approval,
+            id,
+            1,
+            &format!("may `{}` be called?", call.name),
+        );
+        let question = about(question, id, call, &admitted, preview);
         let answer = match self.ask_person(question).await?.without_answer() {
             Ok(answer) => answer,
             Err(outcome) => return Ok(Word::Ends(outcome)),
@@ -164,23 +160,13 @@ impl Effects {
     }
 
     /// A call that was cut off and may not be repeated: only a person can know whether it happened.
-    async fn mend(&self, id: &str, call: &ToolEffect, admitted: Admitted) -> Result<Word> {
-        let attempts = self.tape.effect(id).map_or(1, |past| past.attempts);
+    async fn mend(&self, id: &str, attempts: u32, call: &ToolEffect, admitted: Admitted) -> Result<Word> {
         let text = format!(
             "`{}` was called, and the process ended before it was known whether the call happened",
             call.name
         );
-        let question = Suspension {
-            effect: Some(id.to_owned()),
-            call: Some(SuspendedCall {
-                call_id: call.call_id.clone(),
-                tool: call.name.clone(),
-                arguments: (*admitted.input).clone(),
-                destructive: admitted.tool.spec().traits.destructive,
-                preview: None,
-            }),
-            ..self.question(SuspensionKind::UnknownOutcome, id, attempts, &text)
-        };
+        let question = self.question(SuspensionKind::UnknownOutcome, id, attempts, &text);
+        let question = about(question, id, call, &admitted, None);
         let answer = match self.ask_person(question).await?.without_answer() {
             Ok(answer) => answer,
             Err(outcome) => return Ok(Word::Ends(outcome)),
@@ -231,7 +217,7 @@ impl Effects {
         kill_point("agent.tool.admitted");
         let past = self.tape.effect(&id).map_or(0, |past| past.attempts);
         let mut attempt = past + 1;
-        if past > 0 && self.tape.suspension(&self.sign_in(&id, past, "").id).is_some() {
+        if self.wanted_sign_in(&id, past) {
             match self.ask_person(self.sign_in(&id, past, "")).await?.without_answer() {
                 Ok(answer) if signed_in(&answer) => {}
                 Ok(_) => {
@@ -264,6 +250,12 @@ impl Effects {
     /// Whether a question may wait where nobody is there.
     fn may_wait(&self) -> bool {
         matches!(self.attended, Attended::By(_)) || self.consent.unattended == Unattended::Suspend
+    }
+
+    /// Whether an attempt ended with the wish that somebody signs in.
+    fn wanted_sign_in(&self, id: &str, attempt: u32) -> bool {
+        let asked = id_of(SuspensionKind::SignIn, id, attempt);
+        self.tape.suspension(&asked).is_some()
     }
 
     fn sign_in(&self, id: &str, attempt: u32, text: &str) -> Suspension {
@@ -377,6 +369,27 @@ impl Effects {
             text,
             failed,
         }
+    }
+}
+
+/// A question about a call.
+fn about(
+    question: Suspension,
+    id: &str,
+    call: &ToolEffect,
+    admitted: &Admitted,
+    preview: Option<String>,
+) -> Suspension {
+    Suspension {
+        effect: Some(id.to_owned()),
+        call: Some(SuspendedCall {
+            call_id: call.call_id.clone(),
+            tool: call.name.clone(),
+            arguments: (*admitted.input).clone(),
+            destructive: admitted.tool.spec().traits.destructive,
+            preview,
+        }),
+        ..question
     }
 }
 
