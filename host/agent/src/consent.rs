@@ -57,16 +57,21 @@ impl Default for ConsentRules {
 }
 
 impl ConsentRules {
+    /// The rule that is written for a tool: the longest name that fits.
+    pub fn written(&self, tool: &str) -> Option<Rule> {
+        let fits = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(start) => tool.starts_with(start),
+            None => tool == pattern,
+        };
+        let rules = self.tools.iter().filter(|(pattern, _)| fits(pattern));
+        let closest = rules.max_by_key(|(pattern, _)| (pattern.len(), !pattern.ends_with('*')));
+        closest.map(|(_, rule)| *rule)
+    }
+
     /// What holds for a call of a tool.
     pub(crate) fn rule(&self, tool: &ToolSpec, attended: &Attended) -> Rule {
-        let fits = |pattern: &str| match pattern.strip_suffix('*') {
-            Some(start) => tool.name.starts_with(start),
-            None => tool.name == pattern,
-        };
-        let written = self.tools.iter().filter(|(pattern, _)| fits(pattern));
-        let written = written.max_by_key(|(pattern, _)| (pattern.len(), !pattern.ends_with('*')));
-        match written {
-            Some((_, rule)) => *rule,
+        match self.written(&tool.name) {
+            Some(rule) => rule,
             // What a tool says of itself can only tighten.
             None if tool.traits.approval => Rule::Ask,
             None if !tool.traits.read_only && matches!(attended, Attended::By(_)) => Rule::Ask,
@@ -130,5 +135,18 @@ mod tests {
         check("mail__send", changes, &person, Rule::Ask);
         check("mail__list", reads, &person, Rule::Allow);
         check("mail__list", wants_asking, &Attended::Nobody, Rule::Ask);
+    }
+
+    #[test]
+    fn the_closest_rule_is_found() {
+        let rules = [("files__*", Rule::Deny), ("files__write", Rule::Ask)];
+        let consent = ConsentRules {
+            tools: rules.map(|(name, rule)| (name.to_owned(), rule)).into(),
+            ..ConsentRules::default()
+        };
+        let check = |tool: &str, expected: Option<Rule>| assert_eq!(consent.written(tool), expected, "{tool}");
+        check("files__write", Some(Rule::Ask));
+        check("files__read", Some(Rule::Deny));
+        check("http__get", None);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use sandbar::agent::{ConsentRules, Rule, Unattended};
+use sandbar::agent::{Rule, Unattended};
 use sandbar::protocol::{Result, SessionId, SuspendedCall};
 use sandbar::{AgentTool, Runtime};
 
@@ -60,7 +60,7 @@ impl Calls for Keeper<'_> {
     /// As if this had not wanted to hear of it.
     fn unasked(&self, call: &SuspendedCall) -> Unasked {
         let consent = &self.runtime.config().consent;
-        let asked = match written(consent, &call.tool) {
+        let asked = match consent.written(&call.tool) {
             Some(rule) => rule != Rule::Allow,
             None => self.tool(&call.tool).is_some_and(|tool| tool.spec.traits.approval),
         };
@@ -89,34 +89,5 @@ impl Calls for Keeper<'_> {
             let name = name.to_owned();
             self.undo.miss(&name);
         }
-    }
-}
-
-/// The rule that the configuration has for a tool: the longest name that fits.
-fn written(consent: &ConsentRules, tool: &str) -> Option<Rule> {
-    let fits = |pattern: &str| match pattern.strip_suffix('*') {
-        Some(start) => tool.starts_with(start),
-        None => tool == pattern,
-    };
-    let rules = consent.tools.iter().filter(|(pattern, _)| fits(pattern));
-    let closest = rules.max_by_key(|(pattern, _)| (pattern.len(), !pattern.ends_with('*')));
-    closest.map(|(_, rule)| *rule)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_closest_rule_is_found() {
-        let rules = [("files__*", Rule::Deny), ("files__write", Rule::Ask)];
-        let consent = ConsentRules {
-            tools: rules.map(|(name, rule)| (name.to_owned(), rule)).into(),
-            ..ConsentRules::default()
-        };
-        let check = |tool: &str, expected: Option<Rule>| assert_eq!(written(&consent, tool), expected, "{tool}");
-        check("files__write", Some(Rule::Ask));
-        check("files__read", Some(Rule::Deny));
-        check("http__get", None);
     }
 }
