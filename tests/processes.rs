@@ -93,14 +93,13 @@ fn two_processes_at_once() {
         (exit, shown.last().unwrap()["result"]["stop_reason"].as_str()),
         (Some(130), Some("cancelled"))
     );
-    assert_eq!(
-        run_in(&world, &["sessions", "list", "--json"])
-            .expect(0)
-            .out
-            .lines()
-            .count(),
-        2
-    );
+    assert_eq!(sessions(&world), 2);
+}
+
+/// How many sessions the journal has.
+fn sessions(world: &World) -> usize {
+    let listed = run_in(world, &["sessions", "list", "--json"]).expect(0);
+    listed.out.lines().count()
 }
 
 /// Ten processes that begin at once make one data directory, and ten sessions.
@@ -113,14 +112,7 @@ fn ten_processes_begin_at_once() {
     for child in children {
         assert_eq!(Ended::from(child.wait_with_output().unwrap()).expect(0).out, "done\n");
     }
-    assert_eq!(
-        run_in(&world, &["sessions", "list", "--json"])
-            .expect(0)
-            .out
-            .lines()
-            .count(),
-        10
-    );
+    assert_eq!(sessions(&world), 10);
 }
 
 /// What was shown is in the journal, and the session is free for the next.

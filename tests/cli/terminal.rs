@@ -1,38 +1,20 @@
 //! Text from outside must not steer the terminal.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::world;
-use crate::support::built;
 use crate::support::program::{Ended, run};
 use crate::support::script::text;
+use crate::support::terminal::at_terminal;
 
 /// Steers a terminal: clears it, sets its title and its colour, turns the direction of writing, goes back over what was written.
 const STEERING: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}dlo\u{2066}\u{8}\u{7f}\r\u{1b}";
 
-/// A command at a terminal, and what it shows there.
-fn at_terminal(directory: &Path, arguments: &[&str]) -> String {
-    let program = built::program();
-    let quoted = |word: &str| format!("'{}'", word.replace('\'', r"'\''"));
-    let line: Vec<String> = [program.to_str().unwrap()]
-        .iter()
-        .chain(arguments)
-        .map(|word| quoted(word))
-        .collect();
-    let mut command = Command::new("script");
-    if cfg!(target_os = "macos") {
-        command.args(["-q", "/dev/null", "sh", "-c"]).arg(line.join(" "));
-    } else {
-        command.args(["-qec", &line.join(" "), "/dev/null"]);
-    }
-    let command = command
-        .current_dir(directory)
-        .env_clear()
-        .env("HOME", directory)
-        .env("TERM", "xterm")
-        .stdin(Stdio::null());
-    Ended::from(command.output().unwrap()).out
+/// A command at a terminal where nobody types, and what it shows there.
+fn screen(directory: &Path, arguments: &[&str]) -> String {
+    let mut command = at_terminal(directory, arguments);
+    Ended::from(command.stdin(Stdio::null()).output().unwrap()).out
 }
 
 /// What models, tools, plugins and messages say is shown, and does nothing to the terminal.
@@ -60,7 +42,7 @@ fn nothing_steers_a_terminal() {
         (&["plugins", "inspect", "echo"], &["plugin"]),
         (&["run", "hi", "--agent", &message], &["person"]),
     ] {
-        let seen = at_terminal(&world.path(""), &[command, &["--no-color"]].concat());
+        let seen = screen(&world.path(""), &[command, &["--no-color"]].concat());
         for who in shown {
             assert!(seen.contains(who), "`{who}` is not in:\n{seen:?}");
         }
@@ -69,7 +51,7 @@ fn nothing_steers_a_terminal() {
         assert_harmless(&(piped.out + &piped.err), command);
     }
     assert!(
-        at_terminal(&world.path(""), &["sessions", "list"]).contains("\u{1b}[1m"),
+        screen(&world.path(""), &["sessions", "list"]).contains("\u{1b}[1m"),
         "colours are ours"
     );
 }

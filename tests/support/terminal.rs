@@ -17,6 +17,23 @@ pub(crate) const CTRL_C: &str = "\u{3}";
 pub(crate) const CTRL_D: &str = "\u{4}";
 
 /// A command at a terminal of its own, which `script` makes: it is the controlling terminal of the command, so that Ctrl-C is a signal.
+pub(crate) fn at_terminal(directory: &Path, arguments: &[&str]) -> Command {
+    let program = built::program();
+    let quoted = |word: &str| format!("'{}'", word.replace('\'', r"'\''"));
+    let words = [program.to_str().unwrap()].into_iter().chain(arguments.iter().copied());
+    let line = words.map(quoted).collect::<Vec<_>>().join(" ");
+    let mut command = Command::new("script");
+    if cfg!(target_os = "macos") {
+        command.args(["-q", "/dev/null", "sh", "-c"]).arg(line);
+    } else {
+        command.args(["-qefc", &line, "/dev/null"]);
+    }
+    command.current_dir(directory).env_clear().env("HOME", directory);
+    command.env("TERM", "xterm");
+    command
+}
+
+/// A command at a terminal, with somebody there.
 pub(crate) struct AtTerminal {
     child: Child,
     keys: ChildStdin,
@@ -29,18 +46,8 @@ pub(crate) struct AtTerminal {
 
 impl AtTerminal {
     pub(crate) fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let program = built::program();
-        let quoted = |word: &str| format!("'{}'", word.replace('\'', r"'\''"));
-        let words = [program.to_str().unwrap()].into_iter().chain(arguments.iter().copied());
-        let line = words.map(quoted).collect::<Vec<_>>().join(" ");
-        let mut command = Command::new("script");
-        if cfg!(target_os = "macos") {
-            command.args(["-q", "/dev/null", "sh", "-c"]).arg(line);
-        } else {
-            command.args(["-qefc", &line, "/dev/null"]);
-        }
-        let command = command.current_dir(directory).env_clear().env("HOME", directory);
-        let command = command.env("TERM", "xterm").env("NO_COLOR", "1");
+        let mut command = at_terminal(directory, arguments);
+        let command = command.env("NO_COLOR", "1");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (keys, screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         Self {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sandbar_agent::{ReplayInput, ReplayedStep, seen_by_models};
-use sandbar_plugins::{Kind, SandboxSpec};
-use sandbar_protocol::{Error, ErrorKind, Message, Result, RunId, SessionId};
+use sandbar_plugins::Kind;
+use sandbar_protocol::{Error, ErrorKind, Message, Result, RunId};
 
 use crate::shared::Shared;
 
@@ -31,7 +31,7 @@ impl Replay {
 
 pub(crate) async fn replay(shared: &Shared, run: &RunId) -> Result<Replay> {
     let found = shared.store.run(run)?;
-    let tape = shared.tape(run)?;
+    let tape = shared.tape(&found)?;
     let setup = tape.start().map(|start| start.setup.clone()).unwrap_or_default();
     if setup.pattern.is_empty() {
         return Err(Error::new(
@@ -41,14 +41,8 @@ pub(crate) async fn replay(shared: &Shared, run: &RunId) -> Result<Replay> {
         )
         .with_hint("only runs of this version or a newer one can be replayed"));
     }
-    // Its id is nobody's: what it does must not touch the instances of the session.
-    let sandbox = shared.plugins.sandbox(SandboxSpec {
-        session: SessionId::from_entropy((shared.options.entropy)()),
-        workspace: None,
-        grants: shared.grants.clone(),
-    });
     let mut events = Vec::new();
-    shared.each_event(&found.session, 0, |event| {
+    shared.store.each_event(&found.session, 0, |event| {
         if event.sequence <= found.last_sequence.unwrap_or(u64::MAX) {
             events.push(event.clone());
         }
@@ -57,7 +51,7 @@ pub(crate) async fn replay(shared: &Shared, run: &RunId) -> Result<Replay> {
         session: found.session,
         run: run.clone(),
         tape,
-        pattern: sandbox.pattern(&setup.pattern, run)?,
+        pattern: shared.bare_sandbox().pattern(&setup.pattern, run)?,
     })
     .await?;
     Ok(Replay {

@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbar_agent::{Attended, Cancel, Inbox, ResourceLocks, RunPlace, Tape};
-use sandbar_plugins::{Plugins, SandboxSpec};
+use sandbar_plugins::Plugins;
 use sandbar_protocol::{
-    Answer, Answerers, Error, ErrorKind, Result, RunId, RunRequest, RunResult, SessionId, StopReason, SuspensionId,
-    ToolSpec, kill_point,
+    Answer, Answerers, Error, ErrorKind, Result, RunId, RunRequest, RunResult, StopReason, SuspensionId, ToolSpec,
+    kill_point,
 };
-use sandbar_store::{Store, StoreOptions, SuspensionState};
+use sandbar_store::{Store, StoreOptions, SuspensionState, run_finished};
 use tokio::sync::oneshot;
 
 use crate::config::Config;
@@ -131,7 +131,8 @@ impl Runtime {
             return Err(run_finished(run));
         }
         let held = self.shared.take_up(&found.session, None).await?;
-        let job = self.shared.recorded_job(&held, run)?;
+        // Again, now that nobody else can change it.
+        let job = self.shared.recorded_job(&held, &self.shared.store.run(run)?)?;
         Ok(self.start(held, vec![job], attended))
     }
 
@@ -252,12 +253,7 @@ impl Runtime {
     /// The tools that an agent has, with the names and the traits that hold for its calls; those of broken plugins are left out.
     pub fn tools(&self, agent: &str) -> Result<Vec<AgentTool>> {
         let agent = self.shared.find_agent(Some(agent))?;
-        // Nothing is called in it: it needs no workspace, and its id is nobody's.
-        let sandbox = self.shared.plugins.sandbox(SandboxSpec {
-            session: SessionId::from_entropy((self.shared.options.entropy)()),
-            workspace: None,
-            grants: self.shared.grants.clone(),
-        });
+        let sandbox = self.shared.bare_sandbox();
         let of_plugin = |plugin: &String| {
             let tools = tools(&sandbox, std::slice::from_ref(plugin)).into_iter();
             let named = tools.map(|tool| AgentTool {
@@ -296,13 +292,4 @@ fn check_message(message: &str) -> Result<()> {
         ),
     )
     .with_hint("put the text into a file of the workspace"))
-}
-
-pub(crate) fn run_finished(run: &RunId) -> Error {
-    Error::new(
-        ErrorKind::InvalidInput,
-        "run-finished",
-        format!("the run `{run}` has ended"),
-    )
-    .with_hint("start a new run of its session with `sandbar run --session`")
 }

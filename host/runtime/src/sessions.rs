@@ -10,8 +10,6 @@ use sandbar_store::Store;
 
 /// Sessions kept at once; the journal gives back any other.
 const MAX_KEPT: usize = 256;
-/// Events read from the journal at a time.
-const PAGE: usize = 512;
 
 /// A session between two runs. A cache: dropping it loses nothing.
 #[derive(Debug, Clone)]
@@ -50,13 +48,6 @@ impl Sessions {
 /// A conversation from the journal.
 pub(crate) fn read(store: &Store, session: &SessionId) -> Result<Conversation> {
     let mut conversation = Conversation::default();
-    loop {
-        let events = store.events(session, conversation.sequence(), PAGE)?;
-        for event in &events {
-            conversation.apply(event);
-        }
-        if events.len() < PAGE {
-            return Ok(conversation);
-        }
-    }
+    store.each_event(session, 0, |event| conversation.apply(event))?;
+    Ok(conversation)
 }

@@ -7,22 +7,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sandbar_agent::{Attended, Inbox, ResourceLocks, RunAgent, Tape};
 use sandbar_plugins::{Grant, Kind, Plugins, Sandbox, SandboxSpec, Workspace};
 use sandbar_protocol::{
-    Answer, Answerers, Error, ErrorKind, Event, Limits, Model, Result, RunId, Schema, SessionId, SuspensionId, Tool,
+    Answer, Answerers, Error, ErrorKind, Limits, Model, Result, RunId, Schema, SessionId, SuspensionId, Tool,
     WorkspaceId, kill_point,
 };
-use sandbar_store::{NewSession, NewWorkspace, Store, SuspensionState, SuspensionSummary, WorkspaceKind};
+use sandbar_store::{
+    NewSession, NewWorkspace, RunSummary, Store, SuspensionState, SuspensionSummary, WorkspaceKind, run_finished,
+    suspension_not_found,
+};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::config::agents::AgentConfig;
 use crate::open::{OpenOptions, no_agent};
-use crate::runtime::run_finished;
+
 use crate::sessions::{self, Kept, Sessions};
 use crate::work::{Held, Job};
-
-/// How many events are read at a time.
-const PAGE: usize = 512;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -170,19 +170,19 @@ impl Shared {
                 )),
             );
         }
-        self.recorded_job(held, &run.id).map(Some)
+        self.recorded_job(held, &run).map(Some)
     }
 
     /// A run as the journal has it: it goes on with what it began with, also where the configuration has changed since.
-    pub(crate) fn recorded_job(&self, held: &Held, run: &RunId) -> Result<Job> {
-        let tape = self.tape(run)?;
+    pub(crate) fn recorded_job(&self, held: &Held, found: &RunSummary) -> Result<Job> {
+        let (tape, run) = (self.tape(found)?, &found.id);
         kill_point("runtime.tape.read");
         let start = tape.start().cloned().ok_or_else(|| begins_nowhere(run))?;
         // Somebody else may have brought it to its end before its session was held here.
         if tape.is_finished() {
             return Err(run_finished(run));
         }
-        let cancelled = self.store.run(run)?.cancel_asked;
+        let cancelled = found.cancel_asked;
         // It has the agent that began it, whoever began the session and whoever is asked next. One that has only to end needs none.
         let config = match self.find_agent(Some(&start.agent)) {
             Err(_) if cancelled => &held.agent,
@@ -216,34 +216,19 @@ impl Shared {
     }
 
     /// What the journal has of a run.
-    pub(crate) fn tape(&self, run: &RunId) -> Result<Tape> {
-        let found = self.store.run(run)?;
+    pub(crate) fn tape(&self, run: &RunSummary) -> Result<Tape> {
         let mut tape = Tape::default();
-        self.each_event(&found.session, found.first_sequence - 1, |event| {
-            if event.run == *run {
+        self.store.each_event(&run.session, run.first_sequence - 1, |event| {
+            if event.run == run.id {
                 tape.apply(event);
             }
         })?;
         Ok(tape)
     }
 
-    pub(crate) fn each_event(&self, session: &SessionId, after: u64, mut see: impl FnMut(&Event)) -> Result<()> {
-        let mut last = after;
-        loop {
-            let events = self.store.events(session, last, PAGE)?;
-            let Some(newest) = events.last() else { return Ok(()) };
-            last = newest.sequence;
-            events.iter().for_each(&mut see);
-        }
-    }
-
     /// Whether an answer may be given by them, and fits.
     pub(crate) fn check_answer(&self, id: &SuspensionId, answer: &Answer, who: Answerers) -> Result<SuspensionSummary> {
-        let found = self.store.suspension(id)?.ok_or_else(|| {
-            let message = format!("nothing waits for an answer as `{id}`");
-            Error::new(ErrorKind::NotFound, "suspension-not-found", message)
-                .with_hint("`sandbar runs list` names what waits")
-        })?;
+        let found = self.store.suspension(id)?.ok_or_else(|| suspension_not_found(id))?;
         if who < found.suspension.answered_by {
             let message = format!("`{id}` is for an operator to answer");
             return Err(Error::new(ErrorKind::Denied, "not-yours-to-answer", message)
@@ -293,6 +278,15 @@ impl Shared {
             WorkspaceKind::User => Workspace::open(&workspace.path)?,
             WorkspaceKind::Own => Workspace::made_when_needed(&workspace.path),
         }))
+    }
+
+    /// One whose id is nobody's, for what calls no tool: it needs no workspace, and touches no session's instances.
+    pub(crate) fn bare_sandbox(&self) -> Sandbox {
+        self.plugins.sandbox(SandboxSpec {
+            session: SessionId::from_entropy((self.options.entropy)()),
+            workspace: None,
+            grants: self.grants.clone(),
+        })
     }
 
     fn sandbox(&self, session: &SessionId, workspace: Arc<Workspace>) -> Arc<Sandbox> {

@@ -1,7 +1,7 @@
 //! How a failure of SQLite or of a file becomes the project's error.
 
 use rusqlite::ErrorCode;
-use sandbar_protocol::{Error, ErrorKind, Result, SessionId};
+use sandbar_protocol::{Error, ErrorKind, Result, RunId, SessionId, SuspensionId};
 
 /// Says what was being done when a lower layer failed: "could not `doing`".
 pub(crate) trait Doing<T> {
@@ -51,6 +51,26 @@ pub(crate) fn session_not_found(session: &SessionId) -> Error {
         format!("there is no session `{session}`"),
     )
     .with_hint("list the sessions to see which there are, or start a new one")
+}
+
+/// Whoever wants to go on with a run that has ended gets this.
+pub fn run_finished(id: &RunId) -> Error {
+    Error::new(
+        ErrorKind::InvalidInput,
+        "run-finished",
+        format!("the run `{id}` has ended"),
+    )
+    .with_hint("start a new run of its session with `sandbar run --session`")
+}
+
+/// Whoever answers what nobody asked gets this.
+pub fn suspension_not_found(id: &SuspensionId) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        "suspension-not-found",
+        format!("nothing waits for an answer as `{id}`"),
+    )
+    .with_hint("`sandbar runs list` names what waits")
 }
 
 /// The writer thread has ended, which it does only with the store or by a defect.

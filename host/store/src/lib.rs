@@ -33,6 +33,7 @@ mod writer;
 
 pub use approvals::{ApprovalPlace, NewApproval, StandingApproval};
 pub use effects::{EffectKind, EffectOutcome, EffectSummary};
+pub use error::{run_finished, suspension_not_found};
 pub use follow::Follow;
 pub use runs::RunSummary;
 pub use session_writer::SessionWriter;

@@ -5,7 +5,7 @@ use sandbar_protocol::{Error, ErrorKind, Event, Result, RunId, RunResult, Sessio
 use serde_json::Value;
 
 use crate::columns;
-use crate::error::Doing as _;
+use crate::error::{Doing as _, run_finished};
 
 /// A run without its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub(crate) fn unfinished_of(connection: &Connection, session: &SessionId) -> Res
 pub(crate) fn ask_to_cancel(connection: &Connection, id: &RunId, now_ms: u64) -> Result<()> {
     let run = find(connection, id)?.ok_or_else(|| not_found(id))?;
     if run.finished_ms.is_some() {
-        return Err(finished(id));
+        return Err(run_finished(id));
     }
     connection
         .prepare_cached("UPDATE runs SET cancel_ms = coalesce(cancel_ms, ?) WHERE id = ?")
@@ -128,15 +128,6 @@ pub(crate) fn to_cancel(connection: &Connection) -> Result<Vec<RunId>> {
 pub(crate) fn not_found(id: &RunId) -> Error {
     Error::new(ErrorKind::NotFound, "run-not-found", format!("there is no run `{id}`"))
         .with_hint("`sandbar runs list` names those that have not ended, `sandbar sessions show` those of a session")
-}
-
-pub(crate) fn finished(id: &RunId) -> Error {
-    Error::new(
-        ErrorKind::InvalidInput,
-        "run-finished",
-        format!("the run `{id}` has ended"),
-    )
-    .with_hint("start a new run of its session with `sandbar run --session`")
 }
 
 /// A reason that this version doesn't know reads as none.

@@ -29,6 +29,9 @@ use crate::workspaces::{self, NewWorkspace, Workspace};
 use crate::writer::Writer;
 use crate::{journal, leases, lock, open};
 
+/// How many events are held at a time by who sees all of them.
+const PAGE: usize = 256;
+
 /// How a store is opened.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
@@ -254,6 +257,19 @@ impl Store {
             }
             Ok(page.events)
         })
+    }
+
+    /// Shows every event that follows the event `after`, oldest first, without holding all of them.
+    pub fn each_event(&self, session: &SessionId, after: u64, mut see: impl FnMut(&Event)) -> Result<()> {
+        let mut last = after;
+        loop {
+            let events = self.events(session, last, PAGE)?;
+            events.iter().for_each(&mut see);
+            match events.last() {
+                Some(newest) if events.len() == PAGE => last = newest.sequence,
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Takes a session for writing. If another process or another part of this one has it, the error is `session-busy`.

@@ -8,7 +8,7 @@ use sandbar_protocol::{
 use serde_json::Value;
 
 use crate::columns;
-use crate::error::Doing as _;
+use crate::error::{Doing as _, suspension_not_found};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SuspensionState {
@@ -84,7 +84,7 @@ pub(crate) fn close(connection: &Connection, run: &RunId) -> Result<()> {
 
 /// The first answer counts.
 pub(crate) fn answer(connection: &Connection, id: &SuspensionId, answer: &Answer, now_ms: u64) -> Result<()> {
-    let found = find(connection, id)?.ok_or_else(|| not_found(id))?;
+    let found = find(connection, id)?.ok_or_else(|| suspension_not_found(id))?;
     match found.state {
         SuspensionState::Open => {}
         SuspensionState::Answered | SuspensionState::Resumed => {
@@ -158,15 +158,6 @@ pub(crate) fn expired(id: &SuspensionId) -> Error {
         format!("`{id}` has expired: nobody answered it in time"),
     )
     .with_hint("its run has ended or ends when it is looked at again; start a new one")
-}
-
-fn not_found(id: &SuspensionId) -> Error {
-    Error::new(
-        ErrorKind::NotFound,
-        "suspension-not-found",
-        format!("nothing waits for an answer as `{id}`"),
-    )
-    .with_hint("`sandbar runs list` names what waits")
 }
 
 fn summary(row: &Row<'_>) -> rusqlite::Result<SuspensionSummary> {

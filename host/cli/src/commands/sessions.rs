@@ -16,9 +16,6 @@ use crate::style::{Paint, Style};
 use crate::table::{Table, cell, plain};
 use crate::terminal::{Stream, Terminal};
 
-/// How many events are read at a time.
-const PAGE: usize = 256;
-
 /// Look at the sessions in the journal
 #[derive(Debug, Subcommand)]
 pub(crate) enum SessionsCommand {
@@ -106,17 +103,8 @@ impl Show {
         if let (Some(session), false) = (&session, terminal.json) {
             terminal.line(&header(session, paint));
         }
-        let mut last = 0;
-        loop {
-            let events = store.events(&self.id, last, PAGE)?;
-            let Some(newest) = events.last() else {
-                return Ok(Exit::Ok);
-            };
-            last = newest.sequence;
-            for event in &events {
-                show(event, paint, terminal);
-            }
-        }
+        store.each_event(&self.id, 0, |event| show(event, paint, terminal))?;
+        Ok(Exit::Ok)
     }
 }
 

@@ -12,9 +12,6 @@ use crate::sanitise::{one_line, sanitise};
 use crate::style::{Paint, Style};
 use crate::table::{Table, cell, plain};
 
-/// How many events are read at a time.
-const PAGE: usize = 256;
-
 pub(super) fn tools(tools: &[AgentTool], paint: Paint) -> Vec<String> {
     if tools.is_empty() {
         return vec!["the agent has no tools".to_owned()];
@@ -104,17 +101,10 @@ struct Entry {
 impl Bill {
     pub(super) fn of(store: &Store, session: &SessionId, config: &Config) -> Result<Self> {
         let mut bill = Self::default();
-        let mut last = 0;
-        loop {
-            let events = store.events(session, last, PAGE)?;
-            let Some(newest) = events.last() else {
-                return Ok(bill);
-            };
-            last = newest.sequence;
-            for event in &events {
-                bill.add(event, |model, usage| config.cost(model, usage));
-            }
-        }
+        store.each_event(session, 0, |event| {
+            bill.add(event, |model, usage| config.cost(model, usage));
+        })?;
+        Ok(bill)
     }
 
     fn add(&mut self, event: &Event, cost: impl Fn(&str, Usage) -> Option<f64>) {
