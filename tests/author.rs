@@ -48,8 +48,12 @@ impl Author {
 
     /// `sandbar plugins …` on the project, with the compiler of this machine. The SDK is compiled once for all builds.
     fn plugins(&self, command: &str) -> Ended {
+        self.plugins_of("hello", command)
+    }
+
+    fn plugins_of(&self, project: &str, command: &str) -> Ended {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("guests-author");
-        let arguments = ["plugins", command, "hello", "--target-dir", target.to_str().unwrap()];
+        let arguments = ["plugins", command, project, "--target-dir", target.to_str().unwrap()];
         let mut command = sandbar(self.directory.path(), &arguments);
         command.envs(variable("PATH").map(|path| ("PATH", path)));
         for (name, folder) in KEPT {
@@ -88,6 +92,7 @@ fn from_a_template_to_an_agent() {
     mistakes_in_the_code(&author);
     cases(&author);
     an_agent_calls_it(&author);
+    a_memory(&author);
 }
 
 fn builds(author: &Author) {
@@ -134,7 +139,7 @@ fn mistakes_in_the_code(author: &Author) {
         "",
         "function `tools` is never used",
         "error: `hello` was built, but no host can use it: it is a component, but no plugin: it exports nothing, not \
-         `sandbar:plugin/tool` or `…/pattern`\nhint: make it a plugin: `sandbar_sdk::tool_plugin!(tools);` in src/lib.rs\n",
+         `sandbar:plugin/tool`, `…/pattern` or `…/memory`\nhint: make it a plugin: `sandbar_sdk::tool_plugin!(tools);` in src/lib.rs\n",
     );
     check(
         "\"greet\", greet",
@@ -190,6 +195,36 @@ fn an_agent_calls_it(author: &Author) {
     let ended = run(author.directory.path(), &["run", "greet Ada"]).expect(0);
     assert_eq!(ended.out, "She is greeted.\n");
     assert!(ended.err.contains("✓ hello__greet"), "{}", ended.err);
+    // Who builds it again, into the directory from which the agent takes it, has approved of it.
+    author
+        .with(
+            "hello/src/lib.rs",
+            |code| code.replace(TOOLS, &format!("{TOOLS} // again")),
+            "build",
+        )
+        .expect(0);
+    let lock = author.read("sandbar.lock");
+    assert!(lock.contains("approved_by = \"plugins build\""), "{lock}");
+    run(author.directory.path(), &["run", "greet Ada"]).expect(0);
+    run(author.directory.path(), &["plugins", "verify"]).expect(0);
+}
+
+fn a_memory(author: &Author) {
+    let new = |name: &str, more: &[&str]| {
+        let arguments = [&["plugins", "new", name, "--kind", "memory"], more].concat();
+        run(author.directory.path(), &arguments)
+    };
+    new("recaller", &[]).expect(0);
+    let built = author.plugins_of("recaller", "build").expect(0).out;
+    assert!(built.lines().next().unwrap().ends_with("  memory"), "{built}");
+    let tested = author.plugins_of("recaller", "test").expect(0).out;
+    assert!(tested.ends_with("\n2 passed\n"), "{tested}");
+    let refused = new("other", &["--lang", "python"]).expect(1).err;
+    assert!(
+        refused.contains("there is no template of a memory in python"),
+        "{refused}"
+    );
+    assert!(!author.path("other").exists());
 }
 
 #[test]

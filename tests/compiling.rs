@@ -244,7 +244,7 @@ impl Memory {
 
 /// Within every limit that is checked beforehand, and far too much for a compiler: one function that is nearly as
 /// large as it may be.
-fn slow_to_compile() -> Vec<u8> {
+pub(crate) fn slow_to_compile() -> Vec<u8> {
     let text = built::written("table_bomb");
     let start = "(table $t 1 funcref)";
     assert!(text.contains(start), "the guest has changed");

@@ -16,16 +16,30 @@ mod journal;
 mod recovery;
 // Runs that wait for an answer: approvals, questions, limits, sign-ins; and how they are ended.
 mod suspension;
+// Tasks for other agents.
+mod delegation;
 // Recorded runs, decided again.
 mod replaying;
 // Readers that are cut off and come back, also in another process.
 mod stream;
 // Hostile components: each is stopped, and nobody else notices.
 mod limits;
+// All hostile components, as a table: alone, and many at once beside an honest session.
+mod hostile;
+// What the configuration allows, asks about and denies, and what a person reads before they decide.
+mod policy;
 // Instances: how long they live, how many there are, what they are given.
 mod plugins;
+// What is remembered, and what plugins keep.
+mod memory;
 // What a plugin sees of the file system.
 mod files;
+// What a plugin may ask of the network, and what it never sees of a secret.
+mod egress;
+// Secrets, and every place to which somebody could carry them.
+mod canaries;
+// What names lead to, and how much of the disk and of the host a guest may take.
+mod names;
 // Components and manifests that can't be used, and what is said of them.
 mod broken;
 // Compiled code: the worker and the cache.
@@ -42,6 +56,11 @@ mod provider;
 mod chat;
 // Several processes on one data directory, and a killed one.
 mod processes;
+// The kernel's wall around the program: what it holds, and what works behind it.
+#[cfg(target_os = "linux")]
+mod wall;
+// The audit, the plugins that were approved, and those that are put aside.
+mod ledger;
 // A plugin's author: a project, its component, its cases, and the mistakes on the way.
 mod author;
 // The contract from Python and JavaScript.

@@ -156,8 +156,11 @@ fn a_key_is_sent_and_shown_nowhere() {
     let busy = Reply::Status(429, "Retry-After: 0\r\n", complaint(&echoes, ""));
     let refused = Reply::Status(401, "", complaint(&echoes, "invalid_api_key"));
     check(slice::from_ref(&done), 0, "finished");
-    // What is asked again is told by the log alone.
-    check(&[busy, done], 0, "WARN the server at ");
+    check(
+        &[busy, done],
+        0,
+        "model asked again  model-rate-limited: the server at ",
+    );
     check(
         &[refused],
         6,

@@ -355,6 +355,9 @@ fn a_recorded_run_is_decided_as_it_was_or_not() {
         .unwrap()
         .to_owned();
     let world = world.guest_as("pattern_hasty", "pattern_probe");
+    let ended = run(&world.path(""), &["runs", "replay", &id]).expect(3);
+    assert!(ended.err.contains("it is not what was approved"), "{}", ended.err);
+    run(&world.path(""), &["plugins", "approve", "pattern_probe", "--yes"]).expect(0);
     let ended = run(&world.path(""), &["runs", "replay", &id]).expect(7);
     for expected in ["recorded with another component", "✗ then", "✗ now"] {
         assert!(ended.out.contains(expected), "`{expected}` is not in:\n{}", ended.out);

@@ -269,7 +269,8 @@ fn another_process_follows_a_run() {
     let mut expected = vec![first];
     expected.extend(shown.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()));
     expected.retain(|line| line["sequence"].is_u64());
-    assert!(running.wait().unwrap().success());
+    let ended = running.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     for (follower, after) in [(all, 0), (rest, 2)] {
         let output = follower.wait_with_output().unwrap();
         let followed: Vec<Value> = output

@@ -264,9 +264,14 @@ async fn a_standing_approval_holds_until_it_is_revoked_and_for_one_component() {
     let world = world.desk(&desk);
     let runtime = world.open().await;
     assert_eq!(read_in(&runtime, "fourth", Attended::Nobody).await.result.text, "done");
-    runtime.store().revoke_approval(approval.id).await.unwrap();
+    runtime.store().revoke_approval(approval.id, "ada").await.unwrap();
     assert_eq!(
-        runtime.store().revoke_approval(approval.id).await.unwrap_err().code,
+        runtime
+            .store()
+            .revoke_approval(approval.id, "ada")
+            .await
+            .unwrap_err()
+            .code,
         "no-approval"
     );
     let waits = read_in(&runtime, "fifth", Attended::Nobody).await;

@@ -9,9 +9,10 @@ use std::process::{Command, exit};
 const TARGET: &str = "wasm32-wasip2";
 
 /// Package, component, manifest.
-const PLUGINS: [(&str, &str, &str); 6] = [
+const PLUGINS: [(&str, &str, &str); 7] = [
     ("patterns/react", "react", "react"),
     ("tools/files", "files", "files"),
+    ("memory/notes", "notes", "notes"),
     ("demo/endless-loop", "endless_loop", "endless-loop"),
     ("demo/memory-bomb", "memory_bomb", "memory-bomb"),
     ("demo/nosy", "nosy", "nosy"),
@@ -43,7 +44,7 @@ fn main() {
         .expect("this crate is in host/")
         .to_owned();
     let guests = root.join("guest-plugins");
-    for watched in ["Cargo.toml", "Cargo.lock", "sdk", "patterns", "tools", "demo"] {
+    for watched in ["Cargo.toml", "Cargo.lock", "sdk", "patterns", "tools", "memory", "demo"] {
         println!("cargo::rerun-if-changed={}", guests.join(watched).display());
     }
     println!("cargo::rerun-if-changed={}", root.join("wit").display());

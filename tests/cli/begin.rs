@@ -105,7 +105,16 @@ fn the_demo_shows_an_agent_and_four_attacks() {
             .collect();
         run(directory.path(), &more).expect(0).out
     };
-    assert!(next("sandbar plugins inspect ").contains("files  read-write"));
+    let inspected = next("sandbar plugins inspect ");
+    let powers = inspected
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    assert!(
+        powers
+            .into_iter()
+            .any(|words| words == ["files", "read-write", "read-write", "read-write"]),
+        "{inspected}"
+    );
     assert!(next("sandbar sessions show ").contains("files__search"));
 
     let values = json_lines(&demo(&["demo", "--json", "--dir", "again"]).out);

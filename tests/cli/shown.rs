@@ -38,6 +38,7 @@ fn plugins_are_listed_with_what_they_may_do() {
         NAME  KIND  FILES  TOOLS  SIZE  FROM
         files  tool  read-write  list read search write edit delete  SIZE  bundled
         nonsense  broken  none  SIZE  DIR/plugins/nonsense.wasm
+        notes  memory  none  SIZE  bundled
         pattern_trap  pattern  none  SIZE  DIR/plugins/pattern_trap.wasm
         react  pattern  none  SIZE  bundled
         table_bomb  tool  read-only  answer  SIZE  DIR/plugins/table_bomb.wasm
@@ -77,9 +78,13 @@ fn a_plugin_is_inspected_before_it_runs() {
         imports: what it could ask the host for
 
         powers: requested and granted
-                 REQUESTED  GRANTED  EFFECTIVE
+                   REQUESTED  GRANTED  EFFECTIVE
           files  read-only  read-write  read-only
           /more  -  read-write of DIR/work  read-only
+          http  none  none  none
+          secrets  none  none  none
+          kv  none  none  none
+          files read-write is granted and not requested; to allow it: `files = "read-write"` in `[requests]` of its manifest
 
         limits: configured, or less where the plugin asks for less
           memory  64 MiB

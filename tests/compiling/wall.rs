@@ -197,7 +197,7 @@ fn the_doctor_says_what_the_kernel_gave() {
     assert_eq!(here.starts_with('✓'), both, "{here}");
     assert_eq!(
         shown(&["--set", "limits.kernel_sandbox=false"]),
-        "!  wall of workers  is off: `limits.kernel_sandbox` is false"
+        "!  wall of workers   is off: `limits.kernel_sandbox` is false"
     );
 }
 

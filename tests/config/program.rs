@@ -111,7 +111,7 @@ fn a_configuration_without_problems_is_ok() {
     let world = world(LEAST);
     assert_eq!(
         run(&world.path(""), &["config", "check"]).expect(0).out,
-        "ok  1 agent, 1 model, 2 plugins\n"
+        "ok  1 agent, 1 model, 3 plugins\n"
     );
     assert_eq!(
         run(&world.path(""), &["config", "check", "--json"]).expect(0).out,

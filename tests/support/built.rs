@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use sandbar_torture::components::Components;
+
 const HINT: &str = "hint: `cargo xtask test` builds what the tests need";
 
 /// The sources of the tests.
@@ -17,17 +19,16 @@ pub(crate) fn program() -> PathBuf {
     path
 }
 
-/// The component of a guest, by the name of its file in `guests/samples` or `guests/hostile`.
+/// The component of a guest, by the name of its file in `guests/samples` or `guests/hostile`, or of a generated one.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
-    let written = sources().join("guests/hostile").join(name).with_extension("wat");
-    if written.is_file() {
-        return wat::parse_file(&written).unwrap_or_else(|error| panic!("{error}"));
-    }
-    let built = target()
-        .join("guests-tests/wasm32-wasip2/release/examples")
-        .join(name)
-        .with_extension("wasm");
-    std::fs::read(&built).unwrap_or_else(|error| panic!("`{}`: {error}\n{HINT}", built.display()))
+    components()
+        .read(name)
+        .unwrap_or_else(|error| panic!("{error:#}\n{HINT}"))
+}
+
+fn components() -> Components {
+    let built = target().join("guests-tests/wasm32-wasip2/release/examples");
+    Components::new(&sources().join("guests"), &built)
 }
 
 pub(crate) fn is_guest(name: &str) -> bool {
@@ -39,7 +40,7 @@ pub(crate) fn is_guest(name: &str) -> bool {
 
 /// The text of a guest that is written by hand.
 pub(crate) fn written(name: &str) -> String {
-    std::fs::read_to_string(sources().join("guests/hostile").join(name).with_extension("wat")).unwrap()
+    components().text(name).unwrap().expect("the guest is written by hand")
 }
 
 /// Compiled code that the tests of one build share, so that each guest is compiled once. Another build of the program may check

@@ -43,16 +43,23 @@ impl Recording {
         self.cut_slowly(world, events, Duration::ZERO).await;
     }
 
-    /// The same, with so much time before each event.
+    /// The same of a session that shares a workspace with one that was written before.
+    pub(crate) async fn cut_beside(&self, world: &World, events: usize) {
+        self.write(world, events, Duration::ZERO, None).await;
+    }
+
+    /// The same as `cut`, with so much time before each event.
     pub(crate) async fn cut_slowly(&self, world: &World, events: usize, time: Duration) {
+        self.write(world, events, time, Some(self.workspace.clone())).await;
+    }
+
+    async fn write(&self, world: &World, events: usize, time: Duration, workspace: Option<NewWorkspace>) {
         let options = StoreOptions {
             clock: world.clock(),
             ..StoreOptions::default()
         };
         let store = Store::open(&world.data(), options).unwrap();
-        let writer = store
-            .begin_session(self.session.clone(), Some(self.workspace.clone()))
-            .unwrap();
+        let writer = store.begin_session(self.session.clone(), workspace).unwrap();
         for event in &self.events[..events] {
             world.forward(time);
             writer.append(&event.run, event.body.clone()).await.unwrap();
@@ -80,7 +87,9 @@ pub(crate) fn essence(events: &[Event]) -> Vec<String> {
     let counts = |body: &EventBody| match body {
         EventBody::Suspended(asked) => !mended.contains(&asked.id),
         EventBody::Resumed { suspension, .. } => suspension.as_ref().is_some_and(|id| !mended.contains(id)),
-        EventBody::ModelStarted { attempt, .. } | EventBody::ToolStarted { attempt, .. } => *attempt == 1,
+        EventBody::ModelStarted { attempt, .. }
+        | EventBody::ToolStarted { attempt, .. }
+        | EventBody::DelegateStarted { attempt, .. } => *attempt == 1,
         _ => true,
     };
     let mut essence: Vec<String> = events
@@ -89,8 +98,8 @@ pub(crate) fn essence(events: &[Event]) -> Vec<String> {
         .map(|event| {
             let mut body = serde_json::to_value(&event.body).unwrap();
             timeless(&mut body);
-            if let Some(result) = body.get_mut("result") {
-                timeless(result);
+            for part in ["/result", "/setup/limits"] {
+                body.pointer_mut(part).into_iter().for_each(timeless);
             }
             format!("{} {body}", event.run)
         })

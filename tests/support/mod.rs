@@ -10,6 +10,7 @@ pub(crate) mod quiet;
 pub(crate) mod ran;
 pub(crate) mod script;
 pub(crate) mod terminal;
+pub(crate) mod web;
 pub(crate) mod world;
 
 use std::path::Path;

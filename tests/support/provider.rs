@@ -71,6 +71,11 @@ impl Provider {
         format!("http://{}/v1", self.address)
     }
 
+    /// What further requests get, after the replies that are left.
+    pub(crate) fn then(&self, replies: impl IntoIterator<Item = Reply>) {
+        self.shared.replies.lock().unwrap().extend(replies);
+    }
+
     /// The requests for an answer of the model; others are not kept.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().unwrap().clone()

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use sandbar::RunStream;
 use sandbar::protocol::{
-    Action, DeltaKind, Event, EventBody, RunResult, SessionId, StreamItem, ToolOutcome, ToolRequest,
+    Action, DelegateOutcome, DeltaKind, Event, EventBody, MemoryOutcome, RunResult, SessionId, StreamItem, ToolOutcome,
+    ToolRequest,
 };
 
 /// No run of a test takes as long, so that one that never ends is a failure and not a wait.
@@ -153,6 +154,16 @@ pub(crate) fn line(event: &Event) -> String {
             };
             format!("{call_id} {ok} {}", short(&told(outcome)))
         }
+        EventBody::ModelRetried {
+            request,
+            error,
+            wait_ms,
+            ..
+        } => format!("{request} {}, {wait_ms} ms", error.code),
+        EventBody::DelegateStarted { .. }
+        | EventBody::DelegateFinished { .. }
+        | EventBody::MemoryStarted { .. }
+        | EventBody::MemoryFinished { .. } => line_of_others(&event.body),
         EventBody::Artifact(artifact) => format!("{} {}", artifact.name, artifact.media_type),
         EventBody::ReplyDiscarded { reason, .. } => reason.clone(),
         EventBody::ValidationRetry { problem, .. } => short(problem),
@@ -172,6 +183,50 @@ pub(crate) fn line(event: &Event) -> String {
     };
     let _ = write!(line, " {more}");
     line
+}
+
+/// What other agents and memories do.
+fn line_of_others(body: &EventBody) -> String {
+    match body {
+        EventBody::DelegateStarted {
+            agent,
+            task,
+            attempt,
+            child,
+            ..
+        } => {
+            let refused = if child.is_some() { "" } else { " refused" };
+            format!("{agent} {}{}{refused}", short(task), again(*attempt))
+        }
+        EventBody::DelegateFinished {
+            agent,
+            outcome,
+            tool_calls,
+            model_calls,
+            ..
+        } => {
+            let outcome = match outcome {
+                DelegateOutcome::Text(text) => format!("ok {}", short(text)),
+                DelegateOutcome::Error(error) => format!("failed {}: {}", error.code, error.message),
+            };
+            format!("{agent} {outcome} tools {tool_calls} models {model_calls}")
+        }
+        EventBody::MemoryStarted {
+            plugin,
+            op,
+            input_head,
+            attempt,
+            ..
+        } => format!("{plugin} {} {}{}", op.as_str(), short(input_head), again(*attempt)),
+        EventBody::MemoryFinished { op, outcome, .. } => match outcome {
+            MemoryOutcome::Output(output) => {
+                let texts = output.entries.iter().map(|entry| format!(" {}", short(&entry.text)));
+                format!("{} ok{}", op.as_str(), texts.collect::<String>())
+            }
+            MemoryOutcome::Error(error) => format!("{} failed {}: {}", op.as_str(), error.code, error.message),
+        },
+        other => other.name().to_owned(),
+    }
 }
 
 /// Nothing for the first attempt.

@@ -46,7 +46,11 @@ pub(crate) struct AtTerminal {
 
 impl AtTerminal {
     pub(crate) fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut command = at_terminal(directory, arguments);
+        Self::begin(at_terminal(directory, arguments))
+    }
+
+    /// One of `at_terminal`, with more variables.
+    pub(crate) fn begin(mut command: Command) -> Self {
         let command = command.env("NO_COLOR", "1");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (keys, screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());

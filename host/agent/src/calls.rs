@@ -27,6 +27,7 @@ pub(crate) fn resolve(
                     name: call.name,
                     arguments: call.input,
                     thread: thread.clone(),
+                    own: true,
                 })
             }
             ToolRequest::Asked(id) => {
@@ -37,6 +38,7 @@ pub(crate) fn resolve(
                     name: call.name,
                     arguments: call.arguments,
                     thread: thread.clone(),
+                    own: false,
                 })
             }
         })

@@ -26,6 +26,10 @@ impl Cancel {
         self.0.send_replace(true);
     }
 
+    pub fn is_thrown(&self) -> bool {
+        *self.0.borrow()
+    }
+
     pub(crate) async fn cancelled(&self) {
         // The sender lives as long as `self`, so waiting ends only with the switch.
         let _ = self.0.subscribe().wait_for(|thrown| *thrown).await;

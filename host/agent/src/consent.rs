@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sandbar_protocol::{Asker, ToolSpec};
+use sandbar_protocol::policy::{Origin, Rule, Ruling};
+use sandbar_protocol::{Asker, ToolPowers, ToolSpec};
 
 /// What the configuration says about asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,16 +14,6 @@ pub struct ConsentRules {
     pub unattended: Unattended,
     /// How long a question may wait.
     pub expires: Duration,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    /// What the grants allow happens.
-    Allow,
-    /// Each call needs a person's word, unless they gave it for more than one.
-    Ask,
-    /// Never.
-    Deny,
 }
 
 /// What becomes of a question that nobody is there for.
@@ -58,24 +49,45 @@ impl Default for ConsentRules {
 
 impl ConsentRules {
     /// The rule that is written for a tool: the longest name that fits.
-    pub fn written(&self, tool: &str) -> Option<Rule> {
+    fn closest(&self, tool: &str) -> Option<(&str, Rule)> {
         let fits = |pattern: &str| match pattern.strip_suffix('*') {
             Some(start) => tool.starts_with(start),
             None => tool == pattern,
         };
         let rules = self.tools.iter().filter(|(pattern, _)| fits(pattern));
         let closest = rules.max_by_key(|(pattern, _)| (pattern.len(), !pattern.ends_with('*')));
-        closest.map(|(_, rule)| *rule)
+        closest.map(|(pattern, rule)| (pattern.as_str(), *rule))
     }
 
-    /// What holds for a call of a tool.
-    pub(crate) fn rule(&self, tool: &ToolSpec, attended: &Attended) -> Rule {
-        match self.written(&tool.name) {
-            Some(rule) => rule,
+    /// What holds for a call of a tool, and the line that says so: the strictest of what is written for the tool, for the origins that
+    /// the call has, and for the powers that it would get.
+    pub fn ruling(
+        &self,
+        tool: &ToolSpec,
+        powers: Option<&ToolPowers>,
+        origins: &[Origin],
+        attended: &Attended,
+    ) -> Ruling {
+        let by_powers = powers.map(|powers| powers.ruling(origins)).unwrap_or_default();
+        let by_tool = self.of_tool(tool, attended);
+        if by_powers.rule > by_tool.rule {
+            by_powers
+        } else {
+            by_tool
+        }
+    }
+
+    fn of_tool(&self, tool: &ToolSpec, attended: &Attended) -> Ruling {
+        let unwritten = |rule| Ruling { rule, line: None };
+        match self.closest(&tool.name) {
+            Some((pattern, rule)) => Ruling {
+                rule,
+                line: Some(format!("consent.tools.\"{pattern}\"")),
+            },
             // What a tool says of itself can only tighten.
-            None if tool.traits.approval => Rule::Ask,
-            None if !tool.traits.read_only && matches!(attended, Attended::By(_)) => Rule::Ask,
-            None => Rule::Allow,
+            None if tool.traits.approval => unwritten(Rule::Ask),
+            None if !tool.traits.read_only && matches!(attended, Attended::By(_)) => unwritten(Rule::Ask),
+            None => unwritten(Rule::Allow),
         }
     }
 }
@@ -124,7 +136,8 @@ mod tests {
                     ..ToolTraits::default()
                 },
             };
-            assert_eq!(rules.rule(&spec, attended), expected, "{name} {attended:?}");
+            let found = rules.ruling(&spec, None, &[Origin::Model], attended);
+            assert_eq!(found.rule, expected, "{name} {attended:?}");
         };
         let (changes, reads, wants_asking) = ((false, false), (true, false), (true, true));
         check("files__write", changes, &Attended::Nobody, Rule::Deny);
@@ -144,9 +157,9 @@ mod tests {
             tools: rules.map(|(name, rule)| (name.to_owned(), rule)).into(),
             ..ConsentRules::default()
         };
-        let check = |tool: &str, expected: Option<Rule>| assert_eq!(consent.written(tool), expected, "{tool}");
-        check("files__write", Some(Rule::Ask));
-        check("files__read", Some(Rule::Deny));
+        let check = |tool: &str, expected: Option<(&str, Rule)>| assert_eq!(consent.closest(tool), expected, "{tool}");
+        check("files__write", Some(("files__write", Rule::Ask)));
+        check("files__read", Some(("files__*", Rule::Deny)));
         check("http__get", None);
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use sandbar_protocol::{Event, EventBody, Message, Role, StopReason, ToolOutcome};
 
+use crate::effects::{ARGUMENTS_DENIED, DENIED_BY_RULE};
+
 /// The thread that lasts as long as the session; the others end with their run.
 pub(crate) const MAIN: &str = "main";
 
@@ -82,7 +84,12 @@ impl Conversation {
             }
             EventBody::StepDecided { .. }
             | EventBody::ModelDiscarded { .. }
+            | EventBody::ModelRetried { .. }
             | EventBody::ToolStarted { .. }
+            | EventBody::DelegateStarted { .. }
+            | EventBody::DelegateFinished { .. }
+            | EventBody::MemoryStarted { .. }
+            | EventBody::MemoryFinished { .. }
             | EventBody::Artifact(_)
             | EventBody::Unsupported { .. }
             | EventBody::Suspended(_)
@@ -189,9 +196,17 @@ impl Conversation {
 }
 
 /// What the model reads of an outcome, and whether it is a failure.
+/// Codes of refusals whose hint is a line of the configuration.
+const FOR_OPERATORS: [&str; 3] = [DENIED_BY_RULE, ARGUMENTS_DENIED, "denied"];
+
 pub(crate) fn outcome_text(outcome: &ToolOutcome) -> (String, bool) {
     match outcome {
         ToolOutcome::Output(output) => (output.text.clone(), false),
+        // What would allow it is for whoever runs Sandbar: a model that reads it might talk somebody into it.
+        ToolOutcome::Error(error) if FOR_OPERATORS.contains(&error.code.as_str()) => (
+            format!("error [{}]: {}\nhint: go on without it", error.code, error.message),
+            true,
+        ),
         ToolOutcome::Error(error) => (format!("error [{}]: {}", error.code, error.text()), true),
     }
 }
@@ -235,6 +250,7 @@ mod tests {
             thread: MAIN.to_owned(),
             name: "t".to_owned(),
             outcome,
+            denials: Vec::new(),
             ms: 0,
         }
     }
@@ -267,6 +283,7 @@ mod tests {
             agent: "a".to_owned(),
             message: "hi".to_owned(),
             workspace: None,
+            parent: None,
             setup: RunSetup::default(),
         };
         for (n, body) in [

@@ -3,7 +3,12 @@
 //! `dispatch` is the order of things; `effects/model.rs`, `effects/tool.rs` and `effects/question.rs` are its steps for each kind. What the
 //! tape knows is not done again: an effect with an outcome gives that outcome, one without is mended or repeated.
 
+mod decisions;
+mod delegation;
+mod denials;
+mod memory;
 mod model;
+mod policy;
 mod question;
 mod tool;
 
@@ -12,9 +17,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sandbar_protocol::policy::Origin;
 use sandbar_protocol::{
-    Answer, AskAction, Clock, Error, ErrorKind, EventBody, Model, ModelAction, ModelReply, Result, RunId, SessionId,
-    Tool, ToolOutcome, WorkspaceId, kill_point,
+    Answer, AskAction, Clock, DecidedBy, Error, ErrorKind, Event, EventBody, MemoryOperation, MemoryOutcome, Model,
+    ModelAction, ModelReply, Result, RunId, SessionId, Tool, ToolOutcome, WorkspaceId, kill_point,
 };
 use sandbar_store::SessionWriter;
 use serde_json::Value;
@@ -23,9 +29,16 @@ use crate::consent::{Attended, ConsentRules};
 use crate::conversation::Conversation;
 use crate::inbox::Inbox;
 use crate::locks::ResourceLocks;
+use crate::memory::RunMemory;
 use crate::spending::Spending;
-use crate::tape::{PastOutcome, Tape};
+use crate::tape::{PastOutcome, Tape, Used};
+use decisions::Decisions;
+use delegation::LiveChild;
+use denials::Denials;
 
+pub(crate) use delegation::{DelegateEffect, Delegating};
+pub(crate) use memory::begun;
+pub(crate) use policy::{ARGUMENTS_DENIED, DENIED_BY_RULE};
 pub(crate) use question::{Asked, check_schema};
 
 /// What a run wants done.
@@ -34,6 +47,8 @@ pub(crate) enum Effect {
     Model(ModelAction),
     Tool(ToolEffect),
     Question(AskAction),
+    Delegate(DelegateEffect),
+    Memory(MemoryOperation),
 }
 
 #[derive(Debug, Clone)]
@@ -42,6 +57,8 @@ pub(crate) struct ToolEffect {
     pub(crate) name: String,
     pub(crate) arguments: String,
     pub(crate) thread: String,
+    /// Whether the pattern wants it on its own, and no model has asked for it.
+    pub(crate) own: bool,
 }
 
 /// What came of it; in the journal already.
@@ -62,6 +79,13 @@ pub(crate) enum Outcome {
         id: String,
         answer: Answer,
     },
+    Delegated {
+        id: String,
+        text: Arc<str>,
+        failed: bool,
+    },
+    /// A memory was asked; what came of it is no reason to do anything else.
+    Remembered,
     /// It waits for an answer that nobody here can give: the run leaves when what runs beside it has ended.
     Waits,
     /// It waited for an answer that did not come in time.
@@ -78,9 +102,13 @@ pub(crate) struct Effects {
     pub(crate) instructions: String,
     /// In the order of the configuration, which is the order in which the model sees them.
     pub(crate) tools: Vec<Arc<dyn Tool>>,
+    /// Who wants the run.
+    pub(crate) origin: Origin,
     pub(crate) workspace: Option<WorkspaceId>,
     pub(crate) locks: ResourceLocks,
     pub(crate) spending: Spending,
+    pub(crate) delegating: Delegating,
+    pub(crate) memory: Option<RunMemory>,
     pub(crate) attended: Attended,
     pub(crate) consent: Arc<ConsentRules>,
     pub(crate) inbox: Inbox,
@@ -97,8 +125,18 @@ pub(crate) struct State {
     /// Texts that the pattern may read, by id.
     pub(crate) texts: Arc<Mutex<HashMap<String, Arc<str>>>>,
     ordinal: AtomicU32,
+    /// How often each tool was called.
+    calls: Mutex<HashMap<String, u32>>,
     /// Effects with an intent and no outcome yet.
     open: Mutex<Vec<(String, Open)>>,
+    /// Delegated runs that go on here, by their effects.
+    children: Mutex<HashMap<String, LiveChild>>,
+    /// What the model is told of what was recalled.
+    recalled: Mutex<Option<String>>,
+    /// Who decided on the calls that have not begun.
+    decisions: Decisions,
+    /// What plugins were refused in the calls that go on.
+    denials: Denials,
     /// The text of a reply that is being written.
     partial: Mutex<String>,
     /// Events of the tape that are no effects and have not been passed.
@@ -152,25 +190,30 @@ impl Effects {
                 kill_point("agent.model.intended");
                 let (executed, ms) = timed(self.ask(&id, &action)).await;
                 kill_point("agent.model.answered");
-                self.outcome_of_model(id, &action.thread, executed, ms).await
+                self.outcome_of_model(id, &action.thread, executed?, ms).await
             }
             // In boxes: most of a run's time goes by in model calls, and their future is as large as the largest of these.
             Effect::Tool(call) => Box::pin(self.dispatch_call(id, ordinal, call)).await,
             Effect::Question(question) => Box::pin(self.put(id, &question)).await,
+            Effect::Delegate(task) => Box::pin(self.hand_over(id, ordinal, task)).await,
+            Effect::Memory(operation) => Box::pin(self.dispatch_memory(id, ordinal, operation)).await,
         }
     }
 
     async fn dispatch_call(&self, id: String, ordinal: u32, call: ToolEffect) -> Result<Outcome> {
         let admitted = self.policy(&call);
+        self.note_ruling(&id, &call, &admitted);
         let mut ticket = admitted.as_ref().ok().and_then(|admitted| self.queue(admitted));
         if let Some(ticket) = &mut ticket {
             ticket.granted().await;
         }
         let admitted = match self.consent(&id, &call, admitted).await? {
-            tool::Word::Given(admitted) => admitted.and_then(|admitted| self.budget().map(|()| admitted)),
+            tool::Word::Given(admitted) => {
+                admitted.and_then(|admitted| self.take_call(&call, &admitted).map(|()| admitted))
+            }
             tool::Word::Instead(outcome) => {
                 // It was begun, and counts.
-                self.spending.count_tool_call();
+                self.count_call(&call);
                 return self.outcome_of_tool(id, call, outcome, 0).await;
             }
             tool::Word::Ends(outcome) => return Ok(outcome),
@@ -192,16 +235,33 @@ impl Effects {
             (Effect::Model(_), PastOutcome::NoReply(error)) => Outcome::ModelFailed(Box::new(error.clone())),
             (Effect::Tool(call), PastOutcome::Tool(outcome)) => {
                 if !past.refused {
-                    self.spending.take_tool_call();
+                    self.count_call(call);
                 }
                 self.ended(call, outcome)
+            }
+            (Effect::Memory(operation), PastOutcome::Remembered(outcome)) => self.remembered(operation.op(), outcome),
+            (Effect::Delegate(_), PastOutcome::Delegated(end)) => {
+                if !past.refused {
+                    self.spending.count_tool_call();
+                }
+                self.spending.add_delegated(end, Duration::ZERO);
+                Self::delegated(id.to_owned(), end)
             }
             _ => return Err(other_recording(id)),
         }))
     }
 
-    /// Appends to the journal and to the conversation.
     pub(crate) async fn record(&self, body: EventBody) -> Result<()> {
+        self.record_event(body).await.map(|_| ())
+    }
+
+    /// Appends to the journal and to the conversation. What comes back is what was written: protected values are not in it any more.
+    pub(crate) async fn record_event(&self, body: EventBody) -> Result<Arc<Event>> {
+        self.record_decided(body, DecidedBy::Default).await
+    }
+
+    /// The same for the beginning of an effect that somebody has decided on.
+    async fn record_decided(&self, body: EventBody, by: DecidedBy) -> Result<Arc<Event>> {
         let Some(writer) = &self.writer else {
             return Err(end_of_tape());
         };
@@ -213,10 +273,10 @@ impl Effects {
             conversation.apply(&event);
         }
         kill_point("agent.event.append");
-        let event = writer.append(&self.run, body).await?;
+        let event = writer.append_decided(&self.run, body, by).await?;
         conversation.apply(&event);
         kill_point("agent.event.appended");
-        Ok(())
+        Ok(event)
     }
 
     /// The same for what is no effect: on the tape it is passed, behind its end it is appended.
@@ -243,8 +303,9 @@ impl Effects {
         }
     }
 
-    /// Ends what was running when the run was stopped, so that no intent is left without an outcome.
-    pub(crate) async fn interrupt(&self, why: &Error) -> Result<()> {
+    /// Ends what was running when the run was stopped, so that no intent is left without an outcome. Says what others had used for it.
+    pub(crate) async fn interrupt(&self, why: &Error) -> Result<Used> {
+        let mut used = Used::default();
         let open = std::mem::take(&mut *lock(&self.state.open));
         for (effect, Open { effect: what, started }) in open {
             let ms = millis(started.elapsed());
@@ -255,6 +316,7 @@ impl Effects {
                     ms,
                 },
                 Effect::Tool(call) => EventBody::ToolFinished {
+                    denials: self.state.denials.take(&effect),
                     effect,
                     call_id: call.call_id,
                     thread: call.thread,
@@ -262,12 +324,19 @@ impl Effects {
                     outcome: ToolOutcome::Error(why.clone()),
                     ms,
                 },
+                Effect::Memory(operation) => {
+                    self.memory_finished(&effect, operation.op(), MemoryOutcome::Error(why.clone()), ms)
+                }
+                Effect::Delegate(task) => {
+                    used.add(Box::pin(self.end_delegation(&effect, &task, why)).await?);
+                    continue;
+                }
                 // A suspension is closed by the end of its run.
                 Effect::Question(_) => continue,
             };
             self.record(body).await?;
         }
-        Ok(())
+        Ok(used)
     }
 
     pub(crate) fn keep_text(&self, id: &str, text: Arc<str>) {

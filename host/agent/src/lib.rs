@@ -10,9 +10,11 @@ mod calls;
 mod cancel;
 mod consent;
 mod conversation;
+mod delegation;
 mod effects;
 mod inbox;
 mod locks;
+mod memory;
 mod replay;
 mod resource;
 mod run;
@@ -22,10 +24,14 @@ mod tape;
 
 pub use budget::WhenUsedUp;
 pub use cancel::Cancel;
-pub use consent::{Attended, ConsentRules, Rule, Unattended};
+pub use consent::{Attended, ConsentRules, Unattended};
 pub use conversation::Conversation;
+pub use delegation::{Delegate, Delegation};
 pub use inbox::{Inbox, POLL};
 pub use locks::ResourceLocks;
+pub use memory::RunMemory;
 pub use replay::{ReplayInput, ReplayedStep, replay, seen_by_models};
+#[doc(hidden)]
+pub use resource::calls_conflict;
 pub use run::{RunAgent, RunInput, RunPlace, run};
 pub use tape::{Start, Tape};

@@ -13,9 +13,10 @@ use sandbar_protocol::{
 use crate::budget::WhenUsedUp;
 use crate::consent::{Attended, ConsentRules};
 use crate::conversation::Conversation;
-use crate::effects::{Effects, State, end_of_tape};
+use crate::effects::{Delegating, Effects, State, end_of_tape};
 use crate::inbox::Inbox;
 use crate::locks::ResourceLocks;
+use crate::memory::RunMemory;
 use crate::spending::Spending;
 use crate::steps::Loop;
 use crate::tape::Tape;
@@ -69,10 +70,22 @@ pub async fn replay(input: ReplayInput) -> Result<Vec<ReplayedStep>> {
         run: input.run,
         model: Arc::new(Silent),
         instructions: start.setup.instructions,
+        origin: start.setup.origin,
         tools: Vec::new(),
         workspace: start.workspace,
         locks: ResourceLocks::default(),
         spending: Spending::start(limits, std::time::Duration::ZERO),
+        // What was recalled is on the tape.
+        memory: start.setup.memory.map(|name| RunMemory {
+            name,
+            plugin: Err(end_of_tape()),
+        }),
+        delegating: Delegating {
+            agents: Vec::new(),
+            agent: start.agent,
+            depth: 0,
+            delegate: None,
+        },
         attended: Attended::Nobody,
         consent: Arc::new(ConsentRules::default()),
         inbox: Inbox::default(),

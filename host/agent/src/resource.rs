@@ -28,6 +28,12 @@ pub(crate) struct Key {
     parts: Vec<String>,
 }
 
+/// Whether two calls, each with its tool's traits and its input, would wait for each other. For who tries to break the keys.
+#[doc(hidden)]
+pub fn calls_conflict(one: (&ToolTraits, &Value), other: (&ToolTraits, &Value)) -> bool {
+    Access::of(one.0, one.1).conflicts_with(&Access::of(other.0, other.1))
+}
+
 impl Access {
     /// A reader without a key shares the whole workspace; a writer without one has it for itself.
     pub(crate) fn of(traits: &ToolTraits, input: &Value) -> Self {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sandbar_protocol::policy::Origin;
 use sandbar_protocol::{
-    Clock, Error, ErrorKind, EventBody, Limits, Model, Pattern, Result, RunId, RunResult, RunSetup, StopReason, Tool,
-    WorkspaceId, kill_point,
+    Clock, Error, ErrorKind, EventBody, Limits, Model, ParentRun, Pattern, Result, RunId, RunResult, RunSetup,
+    StopReason, Tool, WorkspaceId, kill_point,
 };
 use sandbar_store::SessionWriter;
 
@@ -13,9 +14,11 @@ use crate::budget::WhenUsedUp;
 use crate::cancel::Cancel;
 use crate::consent::{Attended, ConsentRules};
 use crate::conversation::Conversation;
-use crate::effects::{Effects, State, millis};
+use crate::delegation::Delegate;
+use crate::effects::{Delegating, Effects, State, millis};
 use crate::inbox::Inbox;
 use crate::locks::ResourceLocks;
+use crate::memory::RunMemory;
 use crate::spending::Spending;
 use crate::steps::{Ended, Loop};
 use crate::tape::{Tape, Used};
@@ -26,11 +29,16 @@ pub struct RunAgent {
     pub instructions: String,
     pub model: Arc<dyn Model>,
     pub tools: Vec<Arc<dyn Tool>>,
+    pub memory: Option<RunMemory>,
     pub pattern: Box<dyn Pattern>,
     /// The pattern's name and its component's digest.
     pub pattern_is: (String, String),
     pub limits: Limits,
     pub when_used_up: WhenUsedUp,
+    /// Who wants the run.
+    pub origin: Origin,
+    /// The agents that it may delegate to.
+    pub delegates: Vec<String>,
 }
 
 /// Everything that a run needs. Its session is held by the writer.
@@ -39,6 +47,8 @@ pub struct RunInput {
     /// What the session's events so far amount to.
     pub conversation: Conversation,
     pub run: RunId,
+    /// The run that gives it its task, if one does.
+    pub parent: Option<ParentRun>,
     pub message: String,
     pub agent: RunAgent,
     pub place: RunPlace,
@@ -50,13 +60,15 @@ pub struct RunInput {
 }
 
 /// What runs share with others.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RunPlace {
     pub workspace: Option<WorkspaceId>,
     pub locks: ResourceLocks,
     pub inbox: Inbox,
     pub consent: Arc<ConsentRules>,
     pub clock: Arc<dyn Clock>,
+    /// Runs other agents.
+    pub delegate: Delegate,
 }
 
 /// Runs until the end, or until it has to wait for an answer that nobody here can give, and journals it. The conversation comes back
@@ -66,6 +78,7 @@ pub async fn run(input: RunInput) -> (RunResult, Option<Conversation>) {
         writer,
         conversation,
         run,
+        parent,
         message,
         agent,
         place,
@@ -75,7 +88,7 @@ pub async fn run(input: RunInput) -> (RunResult, Option<Conversation>) {
     } = input;
     kill_point("agent.run.begins");
     let begins = tape.start().is_none();
-    let started = begins.then(|| started(&agent, &message, place.workspace.clone()));
+    let started = begins.then(|| started(&agent, &message, place.workspace.clone(), parent.clone()));
     // Who was asked for more has been: the answer counts, whatever the configuration says now.
     let when_used_up = match tape.was_extended() {
         true => WhenUsedUp::Ask,
@@ -92,9 +105,17 @@ pub async fn run(input: RunInput) -> (RunResult, Option<Conversation>) {
         model: agent.model,
         instructions: agent.instructions,
         tools: agent.tools,
+        origin: agent.origin,
         workspace: place.workspace,
         locks: place.locks,
         spending: Spending::start(agent.limits, spent),
+        memory: agent.memory,
+        delegating: Delegating {
+            agents: agent.delegates,
+            agent: agent.name,
+            depth: parent.map_or(0, |parent| parent.depth),
+            delegate: Some(place.delegate),
+        },
         attended,
         consent: place.consent,
         inbox: place.inbox,
@@ -103,6 +124,7 @@ pub async fn run(input: RunInput) -> (RunResult, Option<Conversation>) {
         conversation: tokio::sync::Mutex::new(conversation),
         state,
     };
+    let turn = effects.memory.as_ref().map(|_| message.clone());
     let mut looping = Loop::new(&effects, pattern, when_used_up);
     let wall = Duration::from_millis(agent.limits.wall_ms);
     // A run that is stopped before its first step has begun all the same.
@@ -121,23 +143,60 @@ pub async fn run(input: RunInput) -> (RunResult, Option<Conversation>) {
     };
     let steps = looping.steps();
     drop(looping);
+    let ended = match turn {
+        Some(message) => remember(&effects, &message, ended, &cancel).await,
+        None => ended,
+    };
     finish(effects, ended, steps).await
 }
 
+/// Hands the turn of a run that has finished to its memory, which can't change how it ended.
+async fn remember(effects: &Effects, message: &str, ended: Ended, cancel: &Cancel) -> Ended {
+    if ended.stop_reason != StopReason::Finished {
+        return ended;
+    }
+    let text = answer(effects, ended.text).await;
+    match Box::pin(effects.commit(message, &text, cancel)).await {
+        Ok(()) => Ended {
+            text: Some(text),
+            ..ended
+        },
+        // The journal's own: the memory's are recorded.
+        Err(error) => Ended {
+            text: Some(text),
+            ..Ended::because(StopReason::HostFailed, error)
+        },
+    }
+}
+
+/// The pattern's own answer, or what the model has said.
+async fn answer(effects: &Effects, own: Option<String>) -> String {
+    match own {
+        Some(text) => text,
+        None => match effects.partial() {
+            partial if partial.is_empty() => effects.conversation.lock().await.last_text(),
+            partial => partial,
+        },
+    }
+}
+
 /// The event that a run begins with.
-fn started(agent: &RunAgent, message: &str, workspace: Option<WorkspaceId>) -> EventBody {
+fn started(agent: &RunAgent, message: &str, workspace: Option<WorkspaceId>, parent: Option<ParentRun>) -> EventBody {
     let (pattern, pattern_digest) = agent.pattern_is.clone();
     EventBody::RunStarted {
         agent: agent.name.clone(),
         message: message.to_owned(),
         workspace,
+        parent,
         setup: RunSetup {
             model: agent.model.name().to_owned(),
             pattern,
             pattern_digest,
             instructions: agent.instructions.clone(),
             tools: agent.tools.iter().map(|tool| tool.spec().name.clone()).collect(),
+            memory: agent.memory.as_ref().map(|memory| memory.name.clone()),
             limits: agent.limits,
+            origin: agent.origin,
         },
     }
 }
@@ -162,15 +221,9 @@ async fn finish(effects: Effects, ended: Ended, steps: u32) -> (RunResult, Optio
     let waits = ended.stop_reason == StopReason::Suspended;
     let interrupted = match &ended.error {
         Some(error) if !waits => effects.interrupt(error).await,
-        _ => Ok(()),
+        _ => Ok(Used::default()),
     };
-    let text = match ended.text {
-        Some(text) => text,
-        None => match effects.partial() {
-            partial if partial.is_empty() => effects.conversation.lock().await.last_text(),
-            partial => partial,
-        },
-    };
+    let text = answer(&effects, ended.text).await;
     let live = Used {
         steps,
         tool_calls: effects.spending.tool_calls(),
@@ -178,7 +231,8 @@ async fn finish(effects: Effects, ended: Ended, steps: u32) -> (RunResult, Optio
         usage: effects.spending.usage(),
     };
     // A run that is ended before it went over its tape has used what the tape says.
-    let past = effects.tape.used();
+    let mut past = effects.tape.used();
+    past.add(interrupted.as_ref().copied().unwrap_or_default());
     let used = if live.steps < past.steps { past } else { live };
     let mut result = RunResult {
         session: effects.session.clone(),
@@ -193,9 +247,14 @@ async fn finish(effects: Effects, ended: Ended, steps: u32) -> (RunResult, Optio
         usage: used.usage,
         wall_ms: millis(effects.spending.wall()),
     };
-    if let Err(error) = journal(&effects, interrupted, &result).await {
-        result.stop_reason = StopReason::HostFailed;
-        result.error = Some(error);
+    match journal(&effects, interrupted.map(|_| ()), &result).await {
+        Ok(None) => {}
+        // As it was written: what a model has said of a protected value isn't in it.
+        Ok(Some(written)) => result = written,
+        Err(error) => {
+            result.stop_reason = StopReason::HostFailed;
+            result.error = Some(error);
+        }
     }
     // A loop that was cut off may have appended an event that the conversation hasn't seen.
     let whole = !matches!(
@@ -206,22 +265,35 @@ async fn finish(effects: Effects, ended: Ended, steps: u32) -> (RunResult, Optio
     (result, whole.then_some(conversation))
 }
 
-async fn journal(effects: &Effects, interrupted: Result<()>, result: &RunResult) -> Result<()> {
+/// The result as the journal has it, if the run has ended.
+async fn journal(effects: &Effects, interrupted: Result<()>, result: &RunResult) -> Result<Option<RunResult>> {
     interrupted?;
+    let mut written = None;
     if result.stop_reason != StopReason::Suspended {
         kill_point("agent.finish.begins");
-        effects.record(EventBody::RunFinished(result.clone())).await?;
+        let finished = effects.record_event(EventBody::RunFinished(result.clone())).await?;
+        if let EventBody::RunFinished(result) = &finished.body {
+            written = Some(result.clone());
+        }
         kill_point("agent.finish.recorded");
     }
     effects.flush().await?;
     kill_point("agent.finish.flushed");
-    Ok(())
+    Ok(written)
 }
 
 impl std::fmt::Debug for RunAgent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RunAgent")
             .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for RunPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunPlace")
+            .field("workspace", &self.workspace)
             .finish_non_exhaustive()
     }
 }

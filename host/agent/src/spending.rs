@@ -5,6 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sandbar_protocol::{Limits, Usage};
+use tokio::sync::Notify;
+
+use crate::tape::DelegateEnd;
 
 #[derive(Debug)]
 pub(crate) struct Spending {
@@ -16,6 +19,8 @@ pub(crate) struct Spending {
     model_calls: AtomicU32,
     usage: Mutex<Usage>,
     pauses: Mutex<Pauses>,
+    /// Told when time is added that went by elsewhere.
+    added: Notify,
 }
 
 /// Time in which the run waits for a person.
@@ -25,6 +30,8 @@ struct Pauses {
     open: u32,
     since: Option<Instant>,
     past: Duration,
+    /// In which others worked for the run while it waited for them.
+    delegated: Duration,
 }
 
 /// The run's clock stands still until this is dropped.
@@ -53,6 +60,7 @@ impl Spending {
             model_calls: AtomicU32::new(0),
             usage: Mutex::default(),
             pauses: Mutex::default(),
+            added: Notify::new(),
         }
     }
 
@@ -74,6 +82,15 @@ impl Spending {
     pub(crate) fn add_model_call(&self, usage: Usage) {
         self.model_calls.fetch_add(1, Ordering::Relaxed);
         lock(&self.usage).add(usage);
+    }
+
+    /// What another agent has used for the run.
+    pub(crate) fn add_delegated(&self, end: &DelegateEnd, time: Duration) {
+        self.tool_calls.fetch_add(end.tool_calls, Ordering::Relaxed);
+        self.model_calls.fetch_add(end.model_calls, Ordering::Relaxed);
+        lock(&self.usage).add(end.usage);
+        lock(&self.pauses).delegated += time;
+        self.added.notify_one();
     }
 
     pub(crate) fn tool_calls(&self) -> u32 {
@@ -100,7 +117,7 @@ impl Spending {
     pub(crate) fn wall(&self) -> Duration {
         let pauses = lock(&self.pauses);
         let now = pauses.since.map_or(Duration::ZERO, |since| since.elapsed());
-        self.before + self.started.elapsed().saturating_sub(pauses.past + now)
+        self.before + pauses.delegated + self.started.elapsed().saturating_sub(pauses.past + now)
     }
 
     pub(crate) fn pause(&self) -> Pause<'_> {
@@ -117,8 +134,11 @@ impl Spending {
             if left.is_zero() {
                 return;
             }
-            // A pause in between leaves some: look again then.
-            tokio::time::sleep(left).await;
+            // A pause in between leaves some: look again then. Time that went by elsewhere takes some.
+            tokio::select! {
+                () = tokio::time::sleep(left) => {}
+                () = self.added.notified() => {}
+            }
         }
     }
 

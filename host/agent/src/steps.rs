@@ -10,7 +10,7 @@ use sandbar_protocol::{
 
 use crate::budget::WhenUsedUp;
 use crate::calls;
-use crate::effects::{Effect, Effects, Outcome, check_schema, millis};
+use crate::effects::{DelegateEffect, Effect, Effects, Outcome, check_schema, millis};
 use crate::replay::{ReplayedStep, Replaying};
 
 /// Tool calls of one turn that run beside each other; the others wait for their turn.
@@ -100,6 +100,7 @@ impl<'a> Loop<'a> {
     /// An error is the host's own.
     async fn take_steps(&mut self, message: String) -> Result<Ended> {
         let text: Arc<str> = message.into();
+        Box::pin(self.effects.recall(&text)).await?;
         self.change_text("request", "request", text);
         let mut state: Arc<[u8]> = Arc::default();
         loop {
@@ -223,7 +224,7 @@ impl<'a> Loop<'a> {
                 text,
                 error: None,
             })),
-            Action::Delegate { .. } => self.unsupported("delegate").await,
+            Action::Delegate { agent, task } => Box::pin(self.delegate(agent, task)).await,
             Action::Compact { .. } => self.unsupported("compact").await,
         }
     }
@@ -337,6 +338,26 @@ impl<'a> Loop<'a> {
                 _ => unreachable!("a question has an answer's outcome"),
             },
         )
+    }
+
+    /// Gives a task to another agent and waits for what comes of it. It counts as a call.
+    async fn delegate(&mut self, agent: String, task: String) -> Result<Option<Ended>> {
+        match self.more_calls(1).await? {
+            Err(ended) => return Ok(Some(ended)),
+            Ok(0) => return Ok(Some(self.out_of_calls(1))),
+            Ok(_) => {}
+        }
+        let ordinal = self.effects.next_ordinal();
+        let child = None;
+        let effect = Effect::Delegate(DelegateEffect { agent, task, child });
+        Ok(match self.effects.dispatch(ordinal, effect).await? {
+            Outcome::Delegated { id, text, failed } => {
+                self.change_text(&id, if failed { "delegate-failed" } else { "delegate" }, text);
+                None
+            }
+            Outcome::Waits => Some(Ended::waits()),
+            _ => unreachable!("a delegation has a delegation's outcome"),
+        })
     }
 
     async fn discard(&mut self, id: String, reason: String) -> Result<Option<Ended>> {

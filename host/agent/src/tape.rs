@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use sandbar_protocol::{
-    Action, Answer, Error, Event, EventBody, ModelReply, RunSetup, Suspension, SuspensionId, SuspensionKind,
-    ToolOutcome, Usage, WorkspaceId,
+    Action, Answer, DelegateOutcome, Error, Event, EventBody, MemoryOutcome, ModelReply, ParentRun, RunSetup,
+    Suspension, SuspensionId, SuspensionKind, ToolOutcome, Usage, WorkspaceId,
 };
 
-use crate::effects::{Effect, ToolEffect};
+use crate::effects::{DelegateEffect, Effect, ToolEffect, begun};
 
 /// A run's events so far, by what they are needed for.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +32,7 @@ pub struct Start {
     pub agent: String,
     pub message: String,
     pub workspace: Option<WorkspaceId>,
+    pub parent: Option<ParentRun>,
     pub setup: RunSetup,
 }
 
@@ -58,6 +59,18 @@ pub(crate) enum PastOutcome {
     Replied(ModelReply),
     NoReply(Error),
     Tool(ToolOutcome),
+    Delegated(Box<DelegateEnd>),
+    Remembered(MemoryOutcome),
+}
+
+/// How a delegation ended, and what the other agent has used for it.
+#[derive(Debug, Clone)]
+pub(crate) struct DelegateEnd {
+    pub(crate) outcome: DelegateOutcome,
+    pub(crate) tool_calls: u32,
+    pub(crate) model_calls: u32,
+    pub(crate) usage: Usage,
+    pub(crate) ms: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -76,11 +89,24 @@ pub(crate) struct Used {
     pub(crate) usage: Usage,
 }
 
+impl Used {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.steps += other.steps;
+        self.tool_calls += other.tool_calls;
+        self.model_calls += other.model_calls;
+        self.usage.add(other.usage);
+    }
+}
+
 impl Tape {
     /// From the journal, in order; events of other runs are passed over by the caller.
     pub fn apply(&mut self, event: &Event) {
-        // Nobody worked on it before it was resumed.
-        let waited = self.last_ms == 0 || matches!(event.body, EventBody::Resumed { .. });
+        // Nobody worked on it before it was resumed, and while another agent did, that one's time counts.
+        let waited = self.last_ms == 0
+            || matches!(
+                event.body,
+                EventBody::Resumed { .. } | EventBody::DelegateFinished { .. }
+            );
         if !waited {
             self.spent_ms += event.at_ms.saturating_sub(self.last_ms);
         }
@@ -90,12 +116,14 @@ impl Tape {
                 agent,
                 message,
                 workspace,
+                parent,
                 setup,
             } => {
                 self.start = Some(Start {
                     agent: agent.clone(),
                     message: message.clone(),
                     workspace: workspace.clone(),
+                    parent: parent.clone(),
                     setup: setup.clone(),
                 });
             }
@@ -116,7 +144,36 @@ impl Tape {
             | EventBody::ModelFinished { .. }
             | EventBody::ModelDiscarded { .. }
             | EventBody::ToolStarted { .. }
-            | EventBody::ToolFinished { .. } => self.apply_effect(&event.body),
+            | EventBody::ToolFinished { .. }
+            | EventBody::DelegateStarted { .. }
+            | EventBody::DelegateFinished { .. } => self.apply_effect(&event.body),
+            EventBody::MemoryStarted {
+                effect,
+                attempt,
+                op,
+                input_head,
+                idempotent,
+                ..
+            } => {
+                let what = Effect::Memory(begun(*op, input_head));
+                self.intend(effect, *attempt, *idempotent, false, what);
+            }
+            EventBody::MemoryFinished { effect, outcome, .. } => {
+                self.conclude(effect, PastOutcome::Remembered(outcome.clone()));
+            }
+            EventBody::Suspended(_) | EventBody::Resumed { .. } => self.apply_question(&event.body),
+            EventBody::Artifact(_)
+            | EventBody::ReplyDiscarded { .. }
+            | EventBody::ValidationRetry { .. }
+            | EventBody::Unsupported { .. }
+            | EventBody::Custom { .. } => self.notes.push_back(event.body.clone()),
+            EventBody::RunFinished(_) => self.finished = true,
+            EventBody::ModelRetried { .. } | EventBody::Unknown(_) => {}
+        }
+    }
+
+    fn apply_question(&mut self, body: &EventBody) {
+        match body {
             EventBody::Suspended(suspension) => {
                 let past = PastSuspension {
                     suspension: (**suspension).clone(),
@@ -136,13 +193,7 @@ impl Tape {
                     });
                 }
             }
-            EventBody::Artifact(_)
-            | EventBody::ReplyDiscarded { .. }
-            | EventBody::ValidationRetry { .. }
-            | EventBody::Unsupported { .. }
-            | EventBody::Custom { .. } => self.notes.push_back(event.body.clone()),
-            EventBody::RunFinished(_) => self.finished = true,
-            EventBody::Resumed { .. } | EventBody::Unknown(_) => {}
+            _ => {}
         }
     }
 
@@ -173,6 +224,8 @@ impl Tape {
                     name: name.clone(),
                     arguments: arguments.clone(),
                     thread: thread.clone(),
+                    // Its pattern is asked for it again where that matters.
+                    own: false,
                 });
                 self.intend(effect, *attempt, *idempotent, *refused, what);
             }
@@ -184,6 +237,46 @@ impl Tape {
             }
             EventBody::ToolFinished { effect, outcome, .. } => {
                 self.conclude(effect, PastOutcome::Tool(outcome.clone()));
+            }
+            other => self.apply_delegation(other),
+        }
+    }
+
+    fn apply_delegation(&mut self, body: &EventBody) {
+        match body {
+            EventBody::DelegateStarted {
+                effect,
+                attempt,
+                agent,
+                task,
+                child,
+                ..
+            } => {
+                let what = Effect::Delegate(DelegateEffect {
+                    agent: agent.clone(),
+                    task: task.clone(),
+                    child: child.clone(),
+                });
+                self.intend(effect, *attempt, true, child.is_none(), what);
+            }
+            EventBody::DelegateFinished {
+                effect,
+                outcome,
+                tool_calls,
+                model_calls,
+                usage,
+                ms,
+                ..
+            } => {
+                self.spent_ms += ms;
+                let end = DelegateEnd {
+                    outcome: outcome.clone(),
+                    tool_calls: *tool_calls,
+                    model_calls: *model_calls,
+                    usage: *usage,
+                    ms: *ms,
+                };
+                self.conclude(effect, PastOutcome::Delegated(Box::new(end)));
             }
             _ => {}
         }
@@ -228,13 +321,18 @@ impl Tape {
             ..Used::default()
         };
         for past in self.effects.values() {
+            if let Some(PastOutcome::Delegated(end)) = &past.outcome {
+                used.tool_calls += end.tool_calls;
+                used.model_calls += end.model_calls;
+                used.usage.add(end.usage);
+            }
             match (&past.what, &past.outcome) {
                 (_, Some(PastOutcome::Replied(reply))) => {
                     used.model_calls += 1;
                     used.usage.add(reply.usage);
                 }
                 // A call counts from its intent on.
-                (Effect::Tool(_), _) if !past.refused => used.tool_calls += 1,
+                (Effect::Tool(_) | Effect::Delegate(_), _) if !past.refused => used.tool_calls += 1,
                 _ => {}
             }
         }

@@ -85,7 +85,9 @@ async fn raw(guests: &Path) -> wasmtime::Result<(Samples, Samples)> {
     let component = Component::from_file(&engine, guests.join("echo.wasm"))?;
     let mut linker = Linker::new(&engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    bindings::ToolPlugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    // What `echo` imports; nothing else of the world has to be behind it.
+    bindings::sandbar::plugin::log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    bindings::sandbar::plugin::progress::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     let pre = bindings::ToolPluginPre::new(linker.instantiate_pre(&component)?)?;
     let fresh = || {
         let mut store = Store::new(

@@ -207,6 +207,7 @@ pub(crate) fn body(number: u32) -> EventBody {
                 user_text: None,
                 artifacts: Vec::new(),
             }),
+            denials: Vec::new(),
             ms: 3,
         }
     }

@@ -6,6 +6,7 @@
 
 mod answers;
 mod bare_sqlite;
+mod beside;
 mod calls;
 mod history;
 mod journal;
@@ -58,6 +59,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("sessions") {
         runtime.block_on(sessions::rows(&guests, &mut table))?;
+    }
+    if wanted("beside") {
+        runtime.block_on(beside::rows(&guests, &mut table))?;
     }
     if wanted("start") {
         runtime.block_on(start::rows(&guests, &mut table))?;

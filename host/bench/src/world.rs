@@ -87,5 +87,6 @@ pub(crate) fn invocation(input: serde_json::Value) -> anyhow::Result<ToolInvocat
         call_id: "call".to_owned(),
         input: Arc::new(input),
         progress,
+        denials: Arc::new(|_| {}),
     })
 }

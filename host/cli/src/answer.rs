@@ -168,7 +168,9 @@ pub(crate) mod tests {
             effect: None,
             question: "may it?".to_owned(),
             call: (kind == SuspensionKind::Approval).then(|| SuspendedCall {
+                powers: Vec::new(),
                 call_id: "c".to_owned(),
+                origin: sandbar::protocol::policy::Origin::Model,
                 tool: "files__edit".to_owned(),
                 arguments: json!({}),
                 destructive: false,

@@ -22,9 +22,9 @@ use crate::terminal::{Stream, Terminal};
 /// Who answers at a terminal, as the journal names them.
 pub(crate) const TERMINAL: &str = "terminal";
 /// Who allows where `--yes` was given.
-const YES: &str = "--yes";
+pub(crate) const YES: &str = "--yes";
 /// Who allows where nobody is there and no rule wants anybody asked.
-const CONFIGURATION: &str = "configuration";
+const CONFIGURATION: &str = sandbar::protocol::DecidedBy::CONFIGURATION;
 
 /// Who decides. At a terminal the person is asked; elsewhere the configuration is the consent.
 #[derive(Debug, Clone, Copy, clap::Args)]

@@ -1,6 +1,9 @@
 //! Events as lines for people, and the numbers in them.
 
-use sandbar::protocol::{Error, EventBody, RunResult, StopReason, ToolOutcome, ToolOutput};
+use sandbar::protocol::{
+    DelegateOutcome, Denial, Error, EventBody, MemoryOp, MemoryOutcome, RunResult, StopReason, ToolOutcome, ToolOutput,
+    utc,
+};
 
 use serde_json::Value;
 
@@ -10,6 +13,8 @@ use crate::style::{Paint, Style};
 
 /// How much of a call's arguments, or of an error, a line shows, in characters.
 const SHOWN: usize = 100;
+/// How much of the sentence that says what was refused: a whole address should fit.
+const REASON_SHOWN: usize = 400;
 
 /// What an event looks like; none for those that are shown otherwise (the model's text), or that say nothing to a person.
 pub(crate) fn event_line(body: &EventBody, paint: Paint) -> Option<String> {
@@ -33,6 +38,7 @@ pub(crate) fn event_line(body: &EventBody, paint: Paint) -> Option<String> {
         EventBody::ToolFinished {
             name,
             outcome: ToolOutcome::Output(output),
+            denials,
             ms,
             ..
         } => {
@@ -41,18 +47,44 @@ pub(crate) fn event_line(body: &EventBody, paint: Paint) -> Option<String> {
                 format!("{}  {}", duration(*ms), size(output.text.len())),
             );
             format!(
-                "  {} {name}  {}{}",
+                "  {} {name}  {}{}{}",
                 paint.with(Style::Green, "✓"),
                 dim(&facts),
-                for_user(output)
+                for_user(output),
+                for_operator(denials, paint)
             )
         }
         EventBody::ToolFinished {
             name,
             outcome: ToolOutcome::Error(error),
+            denials,
             ..
-        } => failed(&one_line(name, SHOWN), error),
+        } => failed(&one_line(name, SHOWN), error) + &for_operator(denials, paint),
+        EventBody::MemoryFinished {
+            plugin, op, outcome, ..
+        } => memory_line(plugin, *op, outcome, paint)?,
         EventBody::ModelDiscarded { error, .. } => failed("model", error),
+        EventBody::DelegateStarted { agent, task, .. } => {
+            let (mark, agent) = (paint.with(Style::Cyan, "▸"), one_line(agent, SHOWN));
+            format!("  {mark} task for {agent}  {}", dim(&one_line(task, SHOWN)))
+        }
+        EventBody::DelegateFinished {
+            agent,
+            outcome: DelegateOutcome::Text(text),
+            ms,
+            ..
+        } => {
+            let (mark, agent) = (paint.with(Style::Green, "✓"), one_line(agent, SHOWN));
+            format!(
+                "  {mark} {agent}  {}",
+                dim(&format!("{}  {}", duration(*ms), size(text.len())))
+            )
+        }
+        EventBody::DelegateFinished {
+            agent,
+            outcome: DelegateOutcome::Error(error),
+            ..
+        } => failed(&one_line(agent, SHOWN), error),
         EventBody::ModelFinished { thread, reply, .. } if thread != "main" => {
             let text = one_line(&reply.message.text, SHOWN);
             format!("  {} {}: {text}", paint.with(Style::Cyan, "·"), one_line(thread, SHOWN))
@@ -84,6 +116,13 @@ fn news_line(body: &EventBody, paint: Paint) -> Option<String> {
                 paint.with(Style::Yellow, "!"),
                 one_line(reason, SHOWN)
             )
+        }
+        EventBody::ModelRetried { error, wait_ms, .. } => {
+            let again = match wait_ms {
+                0 => "asked again".to_owned(),
+                wait => format!("asked again in {}", duration(*wait)),
+            };
+            dim(&format!("  · model {again}  {}", one_line(&reason(error), SHOWN)))
         }
         EventBody::Unsupported { message, .. } => {
             format!("  {} {}", paint.with(Style::Yellow, "!"), one_line(message, SHOWN))
@@ -117,6 +156,23 @@ fn news_line(body: &EventBody, paint: Paint) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// None where nothing was recalled.
+fn memory_line(plugin: &str, op: MemoryOp, outcome: &MemoryOutcome, paint: Paint) -> Option<String> {
+    let what = format!("memory {}: {}", one_line(plugin, SHOWN), op.as_str());
+    match outcome {
+        MemoryOutcome::Error(error) => {
+            let reason = one_line(&reason(error), SHOWN);
+            Some(format!("  {} {what} failed  {reason}", paint.with(Style::Yellow, "!")))
+        }
+        MemoryOutcome::Output(output) if op == MemoryOp::Recall => match output.entries.len() {
+            0 => None,
+            1 => Some(paint.with(Style::Dim, &format!("  · {what}  1 entry"))),
+            n => Some(paint.with(Style::Dim, &format!("  · {what}  {n} entries"))),
+        },
+        MemoryOutcome::Output(_) => Some(paint.with(Style::Dim, &format!("  · {what}"))),
+    }
 }
 
 /// Why a run goes on.
@@ -201,21 +257,25 @@ pub(crate) fn size(bytes: usize) -> String {
 
 /// `2026-01-31 09:05`, in UTC.
 pub(crate) fn moment(ms: u64) -> String {
-    let minutes = ms / 60_000;
-    let (days, minute) = (minutes / 1440, minutes % 1440);
-    // Days are counted from 1 March of the year 0, so that the leap day is the last of its year, and years repeat every 400.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, year) = if month < 10 {
-        (month + 3, era * 400 + year)
-    } else {
-        (month - 9, era * 400 + year + 1)
-    };
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", minute / 60, minute % 60)
+    // Without the seconds and the letter of the time zone.
+    let mut text = utc(ms).replace('T', " ");
+    text.truncate(text.len().saturating_sub(":00Z".len()));
+    text
+}
+
+/// What the plugin was refused, and the lines of the configuration that would allow it.
+fn for_operator(denials: &[Denial], paint: Paint) -> String {
+    let told = denials.iter().map(|denial| {
+        let mend = denial.mend.as_deref().map(sanitise).unwrap_or_default();
+        let mend: String = mend.lines().map(|line| format!("\n      {line}")).collect();
+        format!(
+            "\n    {} {}{}",
+            paint.with(Style::Yellow, "refused:"),
+            one_line(&denial.reason, REASON_SHOWN),
+            paint.with(Style::Dim, &mend)
+        )
+    });
+    told.collect()
 }
 
 /// What a tool has for the person who watches, on lines of its own.
@@ -275,6 +335,15 @@ mod tests {
             tool_finished(&json!({ "error": { "code": "not-found", "kind": "plugin", "message": "there is no `x`" } })),
             Some("  ✗ files__read  not-found: there is no `x`"),
         );
+        let denials = json!([{ "reason": "the plugin `a` may not", "mend": "# sandbar.toml\n[grants.a]" }, { "reason": "nor\nthis" }]);
+        check(
+            tool_finished(
+                &json!({ "error": { "code": "denied", "kind": "plugin", "message": "no" }, "denials": denials }),
+            ),
+            Some(
+                "  ✗ files__read  denied: no\n    refused: the plugin `a` may not\n      # sandbar.toml\n      [grants.a]\n    refused: nor this",
+            ),
+        );
     }
 
     #[test]
@@ -287,6 +356,13 @@ mod tests {
         let error = json!({ "code": "model-cut-off", "kind": "model", "message": "cut" });
         let discarded = json!({ "type": "model.discarded", "effect": "r.1", "error": error, "ms": 1 });
         check(discarded, Some("  ✗ model  model-cut-off: cut"));
+        let busy = json!({ "code": "model-rate-limited", "kind": "model", "message": "slow\u{1b}[2J down" });
+        let retried = |wait_ms| json!({ "type": "model.retried", "effect": "r.1", "request": 1, "error": busy, "wait_ms": wait_ms });
+        check(
+            retried(1500),
+            Some("  · model asked again in 1.5 s  model-rate-limited: slow down"),
+        );
+        check(retried(0), Some("  · model asked again  model-rate-limited: slow down"));
         let artifact = json!({ "type": "artifact", "name": "a.md", "media_type": "text/markdown",
             "content": { "text": "abc" } });
         check(artifact, Some("  + a.md  text/markdown  3 B"));
@@ -303,6 +379,20 @@ mod tests {
             json!({ "type": "run.started", "agent": "a", "message": "m", "workspace": null }),
             None,
         );
+    }
+
+    #[test]
+    fn delegations() {
+        let started = json!({ "type": "delegate.started", "effect": "r.1", "ordinal": 1, "agent": "reader\u{1b}[2J",
+            "task": "read\nit", "child": { "session": "s-2", "run": "r-2" } });
+        check(started, Some("  ▸ task for reader  read it"));
+        let finished = |name: &str, outcome: Value| {
+            json!({ "type": "delegate.finished", "effect": "r.1", "agent": "reader", name: outcome, "tool_calls": 0,
+                "model_calls": 1, "usage": {}, "ms": 1200 })
+        };
+        check(finished("text", json!("done")), Some("  ✓ reader  1.2 s  4 B"));
+        let error = json!({ "code": "max-steps", "kind": "limit", "message": "no answer" });
+        check(finished("error", error), Some("  ✗ reader  max-steps: no answer"));
     }
 
     #[test]

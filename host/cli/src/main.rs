@@ -1,5 +1,6 @@
 //! The program `sandbar`: flags in, text out. What it does is done by the runtime; this is the only crate that prints.
 
+mod above;
 mod answer;
 mod author;
 mod cli;

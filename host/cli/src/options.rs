@@ -132,10 +132,15 @@ impl Options {
         config.into_iter().chain(data_dir).collect()
     }
 
-    /// Runs what needs the asynchronous runtime.
+    /// Puts this process behind the kernel's wall. What loads plugins, or runs them, does so behind it.
     ///
-    /// The configuration is read before, and no thread has been started until here: a sandbox of the kernel that is to hold for the
-    /// whole process has to be entered at this point, since it is inherited by threads and can't be put around those that run already.
+    /// The configuration has been read, and no thread has been started yet: the wall is inherited by threads, and can't be put around
+    /// those that run already.
+    pub(crate) fn enclose(config: &Config) -> Outcome<()> {
+        Ok(sandbar::enclose(config)?)
+    }
+
+    /// Runs what needs the asynchronous runtime.
     pub(crate) fn block_on<T>(future: impl Future<Output = Outcome<T>>) -> Outcome<T> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

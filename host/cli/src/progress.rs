@@ -13,6 +13,7 @@ pub(crate) fn open_options(terminal: &Terminal) -> OpenOptions {
     let shown = terminal.is_interactive(Stream::Err) && !terminal.json;
     OpenOptions {
         progress: shown.then(bar),
+        protect: Some(terminal.protect()),
         ..OpenOptions::default()
     }
 }

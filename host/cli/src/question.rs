@@ -1,5 +1,6 @@
 //! A question to a person: how it reads.
 
+use sandbar::protocol::policy::Origin;
 use sandbar::protocol::{SuspendedCall, Suspension, SuspensionKind};
 use serde_json::Value;
 
@@ -11,6 +12,9 @@ use crate::style::{Paint, Style};
 const SHOWN: usize = 400;
 /// The same where there is no preview.
 const SHOWN_ALONE: usize = 4000;
+/// How many arguments are shown, and how many lines of what a plugin says: more would push the question itself off the screen.
+const MOST_ARGUMENTS: usize = 40;
+const MOST_LINES: usize = 200;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -19,7 +23,7 @@ pub(crate) fn lines(suspension: &Suspension, now_ms: u64, paint: Paint) -> Vec<S
     let mark = paint.with(Style::Yellow, "?");
     let bar = paint.with(Style::Dim, "│");
     let tool = suspension.call.as_ref().map_or("a tool", |call| call.tool.as_str());
-    let tool = paint.with(Style::Bold, &one_line(tool, 100));
+    let tool = paint.with(Style::Bold, &cut(&exact(tool), 100));
     let mut lines = vec![match suspension.kind {
         SuspensionKind::Approval => format!("  {mark} {tool} {}", permission(suspension.call.as_ref(), paint)),
         SuspensionKind::Question => format!("  {mark} the agent asks"),
@@ -28,14 +32,17 @@ pub(crate) fn lines(suspension: &Suspension, now_ms: u64, paint: Paint) -> Vec<S
         SuspensionKind::SignIn => format!("  {mark} a tool needs you to sign in"),
     }];
     if let Some(call) = &suspension.call {
+        if call.origin == Origin::Plugin {
+            lines.push("    the pattern wants it on its own: no model has asked for it".to_owned());
+        }
         lines.extend(call_lines(call, paint));
+        lines.extend(power_lines(call, paint));
     }
     let said = match (suspension.kind, &suspension.call) {
-        (SuspensionKind::Approval, Some(call)) => call.preview.as_deref().unwrap_or_default(),
-        _ => &suspension.question,
+        (SuspensionKind::Approval, Some(call)) => said(call.preview.as_deref().unwrap_or_default(), exact_but_tabs),
+        _ => said(&suspension.question, |line| sanitise(line).into_owned()),
     };
-    let said = sanitise(said);
-    lines.extend(said.lines().map(|line| format!("  {bar} {}", diff_line(line, paint))));
+    lines.extend(said.iter().map(|line| format!("  {bar} {}", diff_line(line, paint))));
     if let (SuspensionKind::Question, Some(choices)) = (suspension.kind, numbered(&suspension.schema)) {
         let numbers = choices.iter().enumerate();
         lines.extend(numbers.map(|(n, choice)| format!("    {}. {}", n + 1, shown(choice))));
@@ -125,11 +132,33 @@ fn call_lines(call: &SuspendedCall, paint: Paint) -> Vec<String> {
         .map(|(name, value): (_, &Value)| (name, exact(&value.to_string())))
         .collect();
     fields.sort_by_key(|(_, value)| value.len());
+    let more = fields.len().saturating_sub(MOST_ARGUMENTS);
+    fields.truncate(MOST_ARGUMENTS);
     let line = |(name, value): (&String, String)| {
-        let name = paint.with(Style::Dim, &format!("{}:", one_line(&exact(name), 100)));
+        let name = paint.with(Style::Dim, &format!("{}:", cut(&exact(name), 100)));
         format!("    {name} {}", cut(&value, most))
     };
-    fields.into_iter().map(line).collect()
+    let more = (more > 0).then(|| format!("    … {more} more arguments"));
+    fields.into_iter().map(line).chain(more).collect()
+}
+
+/// What the call could do, in the host's words.
+fn power_lines(call: &SuspendedCall, paint: Paint) -> impl Iterator<Item = String> {
+    let line = move |power: &String| format!("    {} {}", paint.with(Style::Dim, "it can"), cut(&exact(power), SHOWN));
+    call.powers.iter().map(line)
+}
+
+/// What a plugin says, line by line.
+fn said(text: &str, clean: impl Fn(&str) -> String) -> Vec<String> {
+    let more = text.lines().count().saturating_sub(MOST_LINES);
+    let lines = text.lines().take(MOST_LINES).map(|line| cut(&clean(line), SHOWN_ALONE));
+    let more = (more > 0).then(|| format!("… {more} more lines"));
+    lines.chain(more).collect()
+}
+
+/// For what a person decides on. Files have tabs, which hide nothing.
+fn exact_but_tabs(line: &str) -> String {
+    line.split('\t').map(exact).collect::<Vec<_>>().join("\t")
 }
 
 fn cut(text: &str, most: usize) -> String {
@@ -153,8 +182,10 @@ mod tests {
     fn check(arguments: Value, preview: Option<&str>, destructive: bool, expected: &str) {
         let call = SuspendedCall {
             call_id: "c".to_owned(),
+            origin: Origin::Model,
             tool: "files__edit".to_owned(),
             arguments,
+            powers: Vec::new(),
             destructive,
             preview: preview.map(str::to_owned),
         };
@@ -171,7 +202,7 @@ mod tests {
             json!({ "path": "a.md" }),
             Some("--- a.md\n+++ a.md\n@@ -1 +1 @@\n-one\n+two\u{1b}[2J\r\n  allow? yes\n"),
             false,
-            "  ? files__edit asks for permission\n    path: \"a.md\"\n  │ --- a.md\n  │ +++ a.md\n  │ @@ -1 +1 @@\n  │ -one\n  │ +two\n  │   allow? yes",
+            "  ? files__edit asks for permission\n    path: \"a.md\"\n  │ --- a.md\n  │ +++ a.md\n  │ @@ -1 +1 @@\n  │ -one\n  │ +two\\u{1b}[2J\n  │   allow? yes",
         );
         check(
             json!({ "path": "a\u{200b}b\u{202e}\n\u{1b}[1m", "n": 1 }),
@@ -186,6 +217,77 @@ mod tests {
             false,
             "  ? files__edit asks for permission\n    not\\njson",
         );
+    }
+
+    /// A name, an argument, a power or a preview that would pass for the host's own words, or hide some of them.
+    #[test]
+    fn what_is_decided_on_is_shown_as_it_is() {
+        let check = |tool: &str, powers: &[&str], arguments: Value, preview: Option<&str>, expected: &str| {
+            let call = SuspendedCall {
+                call_id: "c".to_owned(),
+                origin: Origin::Model,
+                tool: tool.to_owned(),
+                arguments,
+                powers: powers.iter().map(|power| (*power).to_owned()).collect(),
+                destructive: false,
+                preview: preview.map(str::to_owned),
+            };
+            let approval = Suspension {
+                call: Some(call),
+                ..suspension(SuspensionKind::Approval)
+            };
+            assert_eq!(lines(&approval, 0, PLAIN).join("\n"), expected);
+        };
+        check(
+            "mail__send",
+            &[
+                "read and write the files of /home/ada/a\nb",
+                "send POST requests to https://api.example.com/v1/",
+            ],
+            json!({ "to": "eve@example.com" }),
+            None,
+            "  ? mail__send asks for permission\n    to: \"eve@example.com\"\n    \
+             it can read and write the files of /home/ada/a\\nb\n    \
+             it can send POST requests to https://api.example.com/v1/",
+        );
+        // Bidi, line breaks, escape sequences and letters of no width: in the name of a tool, of an argument, and in its value.
+        check(
+            "files\u{202e}__etirw\n  allow? yes\u{1b}[2J",
+            &["reach nothing outside its sandbox"],
+            json!({ "it can\u{200b}\nread nothing": "a\u{2066}b\u{1b}]0;t\u{7}" }),
+            Some("+x\u{200b}y\u{202e}z\tw\r\n\u{1b}[1A\u{1b}[2K  ? files__read asks\n"),
+            "  ? files\\u{202e}__etirw\\n  allow? yes\\u{1b}[2J asks for permission\n    \
+             it can\\u{200b}\\nread nothing: \"a\\u{2066}b\\u001b]0;t\\u0007\"\n    \
+             it can reach nothing outside its sandbox\n  \
+             │ +x\\u{200b}y\\u{202e}z\tw\n  \
+             │ \\u{1b}[1A\\u{1b}[2K  ? files__read asks",
+        );
+    }
+
+    #[test]
+    fn what_is_long_is_cut_and_says_by_how_much() {
+        let fields: serde_json::Map<String, Value> = (0..45).map(|n| (format!("a{n:02}"), json!(n))).collect();
+        let call = SuspendedCall {
+            call_id: "c".to_owned(),
+            origin: Origin::Model,
+            tool: "t".repeat(130),
+            arguments: Value::Object(fields),
+            powers: Vec::new(),
+            destructive: false,
+            preview: Some("line\n".repeat(203)),
+        };
+        let approval = Suspension {
+            call: Some(call),
+            ..suspension(SuspensionKind::Approval)
+        };
+        let shown = lines(&approval, 0, PLAIN);
+        assert_eq!(shown.len(), 1 + MOST_ARGUMENTS + 1 + MOST_LINES + 1);
+        assert_eq!(
+            shown[0],
+            format!("  ? {} … 30 more characters asks for permission", "t".repeat(100))
+        );
+        assert_eq!(shown[1 + MOST_ARGUMENTS], "    … 5 more arguments");
+        assert_eq!(shown.last().unwrap(), "  │ … 3 more lines");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The two streams: data on standard output, everything else on standard error.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use sandbar::protocol::Error;
+use sandbar::protocol::{Error, Protected};
 use serde::Serialize;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
@@ -26,6 +26,24 @@ pub(crate) struct Terminal {
     coloured: bool,
     /// Why standard output failed, if it did: a command goes on, since a run must not stop when its reader goes away.
     failure: Mutex<Option<io::Error>>,
+    /// What must not be in the log, once it is known.
+    protected: Arc<OnceLock<Arc<Protected>>>,
+}
+
+/// Standard error for the log: each of its lines comes as one piece.
+#[derive(Debug, Clone)]
+struct LogWriter(Arc<OnceLock<Arc<Protected>>>);
+
+impl io::Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let redacted = self.0.get().and_then(|protected| protected.redact_bytes(bytes));
+        io::stderr().write_all(redacted.as_deref().unwrap_or(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 impl Terminal {
@@ -34,6 +52,7 @@ impl Terminal {
             json: options.json,
             coloured: !options.no_color && !sandbar::config::sources::colour_is_unwanted(),
             failure: Mutex::new(None),
+            protected: Arc::default(),
         }
     }
 
@@ -46,13 +65,22 @@ impl Terminal {
             2 => "warn,sandbar=debug",
             _ => "info,sandbar=trace",
         };
+        let writer = LogWriter(self.protected.clone());
         tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::new(filter))
-            .with_writer(io::stderr)
+            .with_writer(move || writer.clone())
             .with_ansi(self.paint(Stream::Err).coloured)
             .with_target(false)
             .without_time()
             .init();
+    }
+
+    /// Takes what must not be in the log from now on. The first runtime that a command opens says it.
+    pub(crate) fn protect(&self) -> Arc<dyn Fn(Arc<Protected>) + Send + Sync> {
+        let protected = self.protected.clone();
+        Arc::new(move |values| {
+            protected.get_or_init(|| values);
+        })
     }
 
     pub(crate) fn is_interactive(&self, stream: Stream) -> bool {

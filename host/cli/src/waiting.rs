@@ -12,8 +12,19 @@ use crate::terminal::{Stream, Terminal};
 
 /// Whether a run waits for an answer.
 pub(crate) fn is_open(store: &Store, run: &RunId) -> Result<bool> {
-    let asked = store.suspensions(run)?;
-    Ok(asked.iter().any(|found| found.state == SuspensionState::Open))
+    Ok(!open(store, run)?.is_empty())
+}
+
+/// The open questions of a run, and of the one that works for it.
+fn open(store: &Store, run: &RunId) -> Result<Vec<SuspensionSummary>> {
+    let (mut open, mut next) = (Vec::new(), Some(run.clone()));
+    while let Some(run) = next {
+        let found = store.suspensions(&run)?.into_iter();
+        open.extend(found.filter(|found| found.state == SuspensionState::Open));
+        let child = store.open_child(&run)?.filter(|child| child.stop_reason.is_none());
+        next = child.map(|child| child.id);
+    }
+    Ok(open)
 }
 
 /// Says for people what a run waits for.
@@ -29,8 +40,7 @@ pub(crate) fn tell(store: &Store, run: &RunId, options: &Options, terminal: &Ter
 
 /// The open questions of a run. `repeated` are the flags that choose the configuration.
 pub(crate) fn of_run(store: &Store, run: &RunId, repeated: &str, paint: Paint) -> Result<Vec<String>> {
-    let found = store.suspensions(run)?.into_iter();
-    let open = found.filter(|found| found.state == SuspensionState::Open);
+    let open = open(store, run)?.into_iter();
     let now_ms = SystemClock.now_ms();
     let lines_of = |found: SuspensionSummary| lines(&found.suspension, repeated, now_ms, paint);
     Ok(open.flat_map(lines_of).collect())

@@ -22,7 +22,7 @@ impl Assembly {
                 .ok_or_else(|| malformed(format!("arguments came for the call `{id}`, which was not started")))?
                 .arguments
                 .push_str(text),
-            ModelPart::Finished(_) => {}
+            ModelPart::Finished(_) | ModelPart::Retrying { .. } => {}
         }
         Ok(())
     }

@@ -50,6 +50,7 @@ pub(crate) fn stream(http: Arc<Http>, attempts: Attempts, path: &'static str, bo
         answer: None,
         ready: VecDeque::new(),
         shown: false,
+        pause: None,
     };
     stream::unfold(Some(Box::new(call)), |call| async {
         let mut call = call?;
@@ -69,10 +70,15 @@ struct Call {
     answer: Option<Answer>,
     ready: VecDeque<ModelPart>,
     shown: bool,
+    /// What is waited for before the next attempt.
+    pause: Option<Duration>,
 }
 
 impl Call {
     async fn next(&mut self) -> Result<ModelPart> {
+        if let Some(wait) = self.pause.take() {
+            tokio::time::sleep(wait).await;
+        }
         loop {
             if let Some(part) = self.ready.pop_front() {
                 self.shown = true;
@@ -81,7 +87,7 @@ impl Call {
             match self.advance().await {
                 Ok(None) => {}
                 Ok(Some(reply)) => return Ok(ModelPart::Finished(Box::new(reply))),
-                Err(failure) => self.again(failure).await?,
+                Err(failure) => return self.again(failure),
             }
         }
     }
@@ -104,8 +110,8 @@ impl Call {
         self.answer.take().map(|answer| answer.fold.finish()).transpose()
     }
 
-    /// Waits for the next attempt, or gives up.
-    async fn again(&mut self, failure: Failure) -> Result<()> {
+    /// Says that another attempt follows, or gives up.
+    fn again(&mut self, failure: Failure) -> Result<ModelPart> {
         self.answer = None;
         if self.shown || !failure.again || self.made > self.attempts.max_retries {
             let made = self.made;
@@ -118,9 +124,12 @@ impl Call {
         let wait = failure
             .wait
             .unwrap_or_else(|| backoff(self.attempts.backoff, self.made, (self.attempts.entropy)()));
-        tracing::warn!(model = %self.http.target.name, attempt = self.made, wait_ms = wait.as_millis() as u64, "{}", failure.error);
-        tokio::time::sleep(wait).await;
-        Ok(())
+        self.pause = Some(wait);
+        Ok(ModelPart::Retrying {
+            request: self.made,
+            error: failure.error,
+            wait_ms: wait.as_millis() as u64,
+        })
     }
 }
 

@@ -32,3 +32,5 @@ pub use local::{LocalServer, Server, find_local_server, list_models};
 pub use openai::{ApiKey, DEFAULT_IDLE, DEFAULT_MAX_RETRIES, OpenAiModel, OpenAiSettings, Sampling};
 pub use prices::{PRICES_AS_OF, Price};
 pub use scripted::ScriptedModel;
+#[doc(hidden)]
+pub use sse::decode_events;

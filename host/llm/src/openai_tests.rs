@@ -309,6 +309,32 @@ async fn a_server_that_is_not_there_is_named() {
     );
 }
 
+/// A request that is refused for now is told before the next one is made, with the wait that the server asks for.
+#[tokio::test]
+async fn retries_are_told_before_they_are_made() {
+    for (header, wait) in [("Retry-After: 7\r\n", 7000), ("Retry-After: 0\r\n", 0)] {
+        let busy = Reply::Status(429, header, String::new());
+        let server = TestServer::start([busy, Reply::Stream(whole("a"))]).await;
+        let mut stream = OpenAiModel::new(settings(&server.base_url))
+            .unwrap()
+            .call(request("hello"));
+        let Some(Ok(ModelPart::Retrying {
+            request,
+            error,
+            wait_ms,
+        })) = stream.next().await
+        else {
+            panic!("a retry is told first")
+        };
+        assert_eq!((request, error.code.as_str(), wait_ms), (1, "model-rate-limited", wait));
+        assert_eq!(server.requests().len(), 1);
+        if wait == 0 {
+            assert_eq!(line(&collect(stream).await, &server), "a > \"a\" stop");
+            assert_eq!(server.requests().len(), 2);
+        }
+    }
+}
+
 #[tokio::test]
 async fn silent_servers_are_given_up() {
     let stalled = "model-stalled: nothing of an answer came from the model `m` at `URL` for 120 seconds\n\

@@ -50,6 +50,8 @@ pub(crate) struct Reply {
     pub(crate) answer: Answer,
     pub(crate) chunk: usize,
     pub(crate) delay: Duration,
+    /// How many requests give nothing before it.
+    pub(crate) retries: u32,
 }
 
 /// What the model must have been sent.
@@ -206,6 +208,8 @@ struct FileReply {
     chunk: Option<usize>,
     #[serde(default)]
     delay_ms: u64,
+    #[serde(default)]
+    retries: u32,
     error: Option<FileError>,
     #[serde(default)]
     hang: bool,
@@ -250,6 +254,7 @@ const REPLY_KEYS: &[&str] = &[
     "usage",
     "chunk",
     "delay_ms",
+    "retries",
     "error",
     "hang",
 ];
@@ -329,6 +334,7 @@ impl File<'_> {
             thread: file.expect.thread.take().unwrap_or_else(|| MAIN_THREAD.to_owned()),
             chunk: file.chunk.unwrap_or(DEFAULT_CHUNK),
             delay: Duration::from_millis(file.delay_ms),
+            retries: file.retries,
             capture: self.regex("capture", file.capture.take())?,
             expect: self.expect(std::mem::take(&mut file.expect))?,
             answer: self.answer(file, wrong)?,
@@ -369,6 +375,10 @@ impl File<'_> {
 
     fn answer(&self, file: FileReply, wrong: impl Fn(&str) -> Error) -> Result<Answer> {
         let speaks = file.text.is_some() || !file.calls.is_empty();
+        if file.retries > 0 && !speaks {
+            return Err(wrong("has `retries`, but nothing that follows them")
+                .with_hint("`retries` goes with `text` or `calls`: that is what the last request gets"));
+        }
         match (speaks, file.error, file.hang) {
             (true, None, false) => {}
             (false, Some(error), false) => return Ok(Answer::Fails(error.into())),

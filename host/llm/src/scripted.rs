@@ -59,7 +59,7 @@ impl Model for ScriptedModel {
             Ok(Due::Parts { parts, delay }) => stream::iter(parts)
                 .then(move |part| async move {
                     // The closing part is no delta: who has seen all text needn't wait for it.
-                    if !delay.is_zero() && !matches!(part, ModelPart::Finished(_)) {
+                    if !delay.is_zero() && !matches!(part, ModelPart::Finished(_) | ModelPart::Retrying { .. }) {
                         tokio::time::sleep(delay).await;
                     }
                     Ok(part)
@@ -68,6 +68,15 @@ impl Model for ScriptedModel {
             Ok(Due::Never) => stream::pending().boxed(),
             Err(error) => stream::iter([Err(error)]).boxed(),
         }
+    }
+}
+
+/// As a provider that is asked too often makes it; nothing is waited for.
+fn retrying(request: u32) -> ModelPart {
+    ModelPart::Retrying {
+        request,
+        error: Error::new(ErrorKind::Model, "rate-limited", "the script wants to be asked again").retryable(),
+        wait_ms: 0,
     }
 }
 
@@ -108,6 +117,7 @@ impl Script {
                 }
                 let whole = finish(&parts, finish_reason.as_deref(), *usage)?;
                 parts.push(ModelPart::Finished(Box::new(whole)));
+                parts.splice(0..0, (1..=reply.retries).map(retrying));
                 Ok(Due::Parts {
                     parts,
                     delay: reply.delay,

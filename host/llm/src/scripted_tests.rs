@@ -191,7 +191,8 @@ async fn unmet_expectations_say_what_was_sent() {
 
 #[tokio::test]
 async fn deltas_are_whole_characters() {
-    let script = "[[reply]]\nchunk = 3\ntext = 'größer!'\ncalls = [{ name = 'a__b', arguments = '12345' }]";
+    let script =
+        "[[reply]]\nretries = 2\nchunk = 3\ntext = 'größer!'\ncalls = [{ name = 'a__b', arguments = '12345' }]";
     let parts: Vec<ModelPart> = model(script)
         .call(request(&[]))
         .map(|part| part.unwrap())
@@ -204,11 +205,14 @@ async fn deltas_are_whole_characters() {
             ModelPart::CallStarted { id, name } => format!("{id}={name}"),
             ModelPart::CallArguments { id, text } => format!("{id}+{text}"),
             ModelPart::Finished(reply) => reply.finish_reason.clone(),
+            ModelPart::Retrying { request, error, .. } => format!("{request} {}", error.code),
         })
         .collect();
     assert_eq!(
         shown,
         [
+            "1 rate-limited",
+            "2 rate-limited",
             "grö",
             "ßer",
             "!",

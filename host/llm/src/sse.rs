@@ -14,6 +14,18 @@ pub(crate) struct SseEvent {
     pub(crate) data: String,
 }
 
+/// All events of a stream that comes in pieces, as names and data; none where one is too long. For who tries to break the decoder.
+#[doc(hidden)]
+pub fn decode_events(pieces: &[&[u8]]) -> Option<Vec<(String, String)>> {
+    let mut decoder = Decoder::default();
+    for piece in pieces {
+        decoder.push(piece).ok()?;
+    }
+    decoder.finish().ok()?;
+    let events = std::iter::from_fn(|| decoder.next());
+    Some(events.map(|event| (event.name, event.data)).collect())
+}
+
 /// An event is longer than `MAX_EVENT_BYTES`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooLong;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use sandbar_protocol::Result;
+use sandbar_protocol::{Result, ToolSpec};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -37,6 +37,12 @@ impl Cache {
         let facts = serde_json::from_slice(&text).ok()?;
         // Opened to see that it is there; its bytes are checked when they are loaded.
         self.path(digest, "code").is_file().then_some(facts)
+    }
+
+    /// The tools that a component had, if it was described here once.
+    pub(crate) fn tools(&self, digest: &str) -> Vec<ToolSpec> {
+        let text = std::fs::read(self.path(digest, "json")).unwrap_or_default();
+        serde_json::from_slice(&text).map_or_else(|_| Vec::new(), |facts: Facts| facts.tools)
     }
 
     pub(crate) fn put_code(&self, digest: &str, code: &[u8]) -> Result<()> {
@@ -106,10 +112,13 @@ pub(crate) fn deserialize(engine: &Engine, code: &[u8]) -> Result<Component> {
     // SAFETY: `deserialize` requires bytes that `precompile_component` produced. They come from the compile worker through the cache
     // directory (mode 0700), and their SHA-256 was compared with the one that was recorded then.
     unsafe { Component::deserialize(engine, code) }.map_err(|error| {
-        broken(
-            "damaged-cache",
-            format!("its compiled code can't be loaded: {}", chain(&error)),
-        )
-        .with_hint("remove the cache directory that `sandbar doctor` names")
+        let why = chain(&error);
+        // Wasmtime keeps the type of this error to itself. It knows that there is no room for such an instance before it makes one.
+        if why.contains("pooling allocator") {
+            return broken("instance-limit", format!("an instance of it would be too large: {why}"))
+                .with_hint("split it into smaller plugins");
+        }
+        broken("damaged-cache", format!("its compiled code can't be loaded: {why}"))
+            .with_hint("remove the cache directory that `sandbar doctor` names")
     })
 }

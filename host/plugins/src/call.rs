@@ -15,6 +15,7 @@ use sandbar_protocol::{Error, ErrorKind, Result};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
+use crate::crowd::Waiting;
 use crate::error::internal;
 use crate::host::Host;
 use crate::lane::Moved;
@@ -29,7 +30,9 @@ pub(crate) struct GuestCall<T> {
     place: Place<T>,
     /// For waits in host calls, where no epoch callback comes.
     deadline: Pin<Box<Sleep>>,
-    waiting_for_slice: Option<BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>>,
+    /// Whether it has had a slice here.
+    has_begun: bool,
+    waiting_for_slice: Option<(BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>, Waiting)>,
 }
 
 enum Place<T> {
@@ -60,6 +63,7 @@ impl<T: Send + 'static> GuestCall<T> {
             meter,
             place,
             deadline,
+            has_begun: false,
             waiting_for_slice: None,
         }
     }
@@ -67,6 +71,7 @@ impl<T: Send + 'static> GuestCall<T> {
     /// One slice on the caller's thread. Only a few run at once, so that the host's other tasks keep a processor.
     fn poll_here(&mut self, context: &mut Context<'_>) -> Poll<Result<T>> {
         let _permit = ready!(self.poll_slice(context));
+        self.has_begun = true;
         let Place::Here(future) = &mut self.place else {
             unreachable!("only called in that place")
         };
@@ -81,14 +86,22 @@ impl<T: Send + 'static> GuestCall<T> {
         }
     }
 
+    fn move_to_lane(&mut self) {
+        self.waiting_for_slice = None;
+        if let Place::Here(future) = std::mem::replace(&mut self.place, Place::Over) {
+            self.place = Place::Lane(self.host.lane.take(&self.session, self.meter.clone(), future));
+        }
+    }
+
     fn poll_slice(&mut self, context: &mut Context<'_>) -> Poll<Option<OwnedSemaphorePermit>> {
         if self.waiting_for_slice.is_none() {
             if let Ok(permit) = self.host.slices.clone().try_acquire_owned() {
                 return Poll::Ready(Some(permit));
             }
-            self.waiting_for_slice = Some(Semaphore::acquire_owned(self.host.slices.clone()).boxed());
+            let permit = Semaphore::acquire_owned(self.host.slices.clone()).boxed();
+            self.waiting_for_slice = Some((permit, self.host.crowd.wait()));
         }
-        let waiting = self.waiting_for_slice.as_mut().expect("set above");
+        let (waiting, _) = self.waiting_for_slice.as_mut().expect("set above");
         // The semaphore is never closed; if it were, running without a permit is right.
         let permit = ready!(waiting.as_mut().poll(context)).ok();
         self.waiting_for_slice = None;
@@ -103,13 +116,16 @@ impl<T: Send + 'static> Future for GuestCall<T> {
         let this = &mut *self;
         loop {
             let polled = match &mut this.place {
+                // It has had no slice yet, and would be one of many to have theirs here.
+                Place::Here(_) if !this.has_begun && this.host.crowd.is_there() => {
+                    this.move_to_lane();
+                    continue;
+                }
                 Place::Here(_) => {
                     let polled = this.poll_here(context);
-                    if polled.is_pending()
-                        && this.meter.has_overstayed()
-                        && let Place::Here(future) = std::mem::replace(&mut this.place, Place::Over)
-                    {
-                        this.place = Place::Lane(this.host.lane.take(&this.session, this.meter.clone(), future));
+                    if polled.is_pending() && this.meter.has_overstayed() {
+                        this.host.crowd.note_overstay();
+                        this.move_to_lane();
                         continue;
                     }
                     polled

@@ -8,7 +8,7 @@ use wasmparser::{Encoding, Parser, Payload};
 use crate::engine::compiling_engine;
 use crate::error::{broken, chain, internal};
 use crate::facts::Shape;
-use crate::limits::{MAX_FUNCTION_BODY_BYTES, MAX_FUNCTION_LOCALS, MAX_FUNCTIONS, MAX_IMPORTS, MAX_NESTING};
+use crate::limits::{MAX_FUNCTION_BODY_BYTES, MAX_FUNCTION_LOCALS, MAX_FUNCTIONS, MAX_IMPORTS, MAX_NESTING, MAX_TYPES};
 
 /// Machine code and what can be known without running it.
 pub(crate) fn compile(bytes: &[u8]) -> Result<(Shape, Vec<u8>)> {
@@ -25,9 +25,9 @@ pub(crate) fn compile(bytes: &[u8]) -> Result<(Shape, Vec<u8>)> {
         };
         return Err(broken(
             "other-world",
-            format!("it is a component, but no plugin: it exports {exports}, not `sandbar:plugin/tool` or `…/pattern`"),
+            format!("it is a component, but no plugin: it exports {exports}, not `sandbar:plugin/tool`, `…/pattern` or `…/memory`"),
         )
-        .with_hint("build it for the world `tool-plugin` or `pattern-plugin` of `wit/`"));
+        .with_hint("build it for the world `tool-plugin`, `pattern-plugin` or `memory-plugin` of `wit/`"));
     }
     let engine =
         compiling_engine().map_err(|error| internal(format!("the compiler can't be started: {}", chain(&error))))?;
@@ -76,6 +76,7 @@ struct Look {
     /// How deep in nested components and modules the parser is.
     depth: u32,
     functions: u32,
+    types: u32,
     imports: u32,
 }
 
@@ -110,6 +111,12 @@ impl Look {
                     self.shape
                         .exports
                         .push(export.map_err(|error| invalid(&error))?.name.name.to_owned());
+                }
+            }
+            Payload::TypeSection(section) => {
+                self.types = self.types.saturating_add(section.count());
+                if self.types > MAX_TYPES {
+                    return Err(bomb(&format!("it has more than {MAX_TYPES} types")));
                 }
             }
             Payload::FunctionSection(section) => {

@@ -8,13 +8,51 @@ use serde_json::Value;
 
 use crate::bindings::tool::exports::sandbar::plugin::tool as wit;
 use crate::error::broken;
+use crate::facts::MemoryTraits;
 use crate::guest::{Call, CallPorts, CallSetup, Powers};
 use crate::host::Host;
 use crate::limits::{GuestLimits, MAX_DESCRIPTION_BYTES, MAX_TOOL_NAME_BYTES, MAX_TOOLS};
+use crate::output::is_harmless;
 use crate::plugin::{Loaded, Plugin};
 
 /// Runs `describe` in an instance with no powers and tight limits.
 pub(crate) async fn describe(host: &Arc<Host>, plugin: Arc<Plugin>, loaded: Arc<Loaded>) -> Result<Vec<ToolSpec>> {
+    let call = Call::Tool(Box::new(|store, program| {
+        Box::pin(async move { program.sandbar_plugin_tool().call_describe(store).await })
+    }));
+    check(powerless(host, plugin, loaded, call).await?)
+}
+
+/// The same of a memory, which says less of itself.
+pub(crate) async fn describe_memory(
+    host: &Arc<Host>,
+    plugin: Arc<Plugin>,
+    loaded: Arc<Loaded>,
+) -> Result<MemoryTraits> {
+    let call = Call::Memory(Box::new(|store, program| {
+        Box::pin(async move { program.sandbar_plugin_memory().call_describe(store).await })
+    }));
+    let annotations = powerless(host, plugin, loaded, call).await?;
+    let mut traits = MemoryTraits::default();
+    for (key, value) in annotations {
+        if key == "idempotent-commit" {
+            traits.idempotent_commit = value.parse().map_err(|_| {
+                bad(format!(
+                    "it says `{key}` = `{}`, wanted `true` or `false`",
+                    value.escape_debug()
+                ))
+            })?;
+        }
+    }
+    Ok(traits)
+}
+
+async fn powerless<R: Send + 'static>(
+    host: &Arc<Host>,
+    plugin: Arc<Plugin>,
+    loaded: Arc<Loaded>,
+    call: Call<R>,
+) -> Result<R> {
     let setup = CallSetup {
         host: host.clone(),
         session: format!("describe/{}", plugin.name).into(),
@@ -24,16 +62,13 @@ pub(crate) async fn describe(host: &Arc<Host>, plugin: Arc<Plugin>, loaded: Arc<
         limits: GuestLimits::DESCRIBE,
         ports: CallPorts::default(),
     };
-    let call = Call::Tool(Box::new(|store, program| {
-        Box::pin(async move { program.sandbar_plugin_tool().call_describe(store).await })
-    }));
-    let (specs, _guest) = setup.run(None, call).await.map_err(|error| {
+    let (described, _guest) = setup.run(None, call).await.map_err(|error| {
         // Its limits are not the configured ones, so that a hint to raise those would mislead.
         error
             .told(|message| format!("in `describe`: {message}"))
             .with_hint("mend the plugin: `describe` has nothing to do but to hand over constants")
     })?;
-    check(specs)
+    Ok(described)
 }
 
 fn check(specs: Vec<wit::ToolSpec>) -> Result<Vec<ToolSpec>> {
@@ -79,11 +114,7 @@ fn check_spec(spec: wit::ToolSpec) -> Result<ToolSpec> {
     }
     Ok(ToolSpec {
         traits: traits(&name, spec.annotations)?,
-        description: spec
-            .description
-            .chars()
-            .filter(|c| !c.is_control() || *c == '\n')
-            .collect(),
+        description: spec.description.chars().filter(|c| is_harmless(*c)).collect(),
         input_schema,
         output_schema: spec
             .output_schema

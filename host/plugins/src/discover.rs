@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use sandbar_protocol::manifest::Manifest;
 use sandbar_protocol::{Error, ErrorKind, Result};
 
 use crate::digest::{DigestMemo, sha256};
 use crate::error::broken;
 use crate::limits::MAX_COMPONENT_BYTES;
-use crate::manifest::Manifest;
+use crate::manifest;
 
 /// Where a plugin came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +128,7 @@ fn read(path: &Path, memo: &mut DigestMemo) -> Result<Content> {
         )
         .with_hint("strip debug information, or build it optimised for size"));
     }
-    let manifest = Manifest::read(&path.with_extension("toml"))?;
+    let manifest = manifest::read(&path.with_extension("toml"))?;
     let digest = match memo.get(path, &metadata) {
         Some(digest) => digest,
         None => {

@@ -8,9 +8,11 @@ use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, ModuleVersionStrategy, OptLevel, PoolingAllocationConfig,
     Strategy,
 };
+use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
 
 use crate::bindings;
 use crate::error::{chain, internal};
+use crate::filesystem::Files;
 use crate::guest::GuestState;
 use crate::limits::{
     ASYNC_STACK, MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_TABLES, MAX_WASM_STACK,
@@ -84,6 +86,7 @@ pub(crate) fn fingerprint(engine: &Engine) -> String {
 pub(crate) struct Linkers {
     pub(crate) tool: Linker<GuestState>,
     pub(crate) pattern: Linker<GuestState>,
+    pub(crate) memory: Linker<GuestState>,
 }
 
 impl Linkers {
@@ -91,11 +94,20 @@ impl Linkers {
         let failed = |error: wasmtime::Error| internal(format!("host functions can't be linked: {}", chain(&error)));
         let mut base = Linker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut base).map_err(failed)?;
+        // Files are wasmtime's behind our own counts and checks.
+        base.allow_shadowing(true);
+        types::add_to_linker::<_, Files>(&mut base, GuestState::files).map_err(failed)?;
+        preopens::add_to_linker::<_, Files>(&mut base, GuestState::files).map_err(failed)?;
+        base.allow_shadowing(false);
         let mut tool = base.clone();
         bindings::tool::ToolPlugin::add_to_linker::<_, HasSelf<_>>(&mut tool, |state| state).map_err(failed)?;
+        // The same way out as `http`, for components that were written for it. A pattern has none.
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut tool).map_err(failed)?;
+        let mut memory = base.clone();
+        bindings::memory::MemoryPlugin::add_to_linker::<_, HasSelf<_>>(&mut memory, |state| state).map_err(failed)?;
         let mut pattern = base;
         bindings::pattern::PatternPlugin::add_to_linker::<_, HasSelf<_>>(&mut pattern, |state| state)
             .map_err(failed)?;
-        Ok(Self { tool, pattern })
+        Ok(Self { tool, pattern, memory })
     }
 }

@@ -1,27 +1,12 @@
 //! What is known of a component without running it, and what it said of itself once.
 
 use sandbar_protocol::ToolSpec;
+use sandbar_protocol::manifest::Kind;
 use serde::{Deserialize, Serialize};
-
-/// What a component is, by its exports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    Tool,
-    Pattern,
-}
-
-impl std::fmt::Display for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Tool => "tool",
-            Self::Pattern => "pattern",
-        })
-    }
-}
 
 pub(crate) const TOOL_EXPORT: &str = "sandbar:plugin/tool@0.1.0";
 pub(crate) const PATTERN_EXPORT: &str = "sandbar:plugin/pattern@0.1.0";
+pub(crate) const MEMORY_EXPORT: &str = "sandbar:plugin/memory@0.1.0";
 
 /// Read from the component's bytes by the compile worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,16 +24,29 @@ pub(crate) struct Facts {
     pub(crate) code_digest: String,
     /// A tool plugin's `describe`, with the names that the component gave.
     pub(crate) tools: Vec<ToolSpec>,
+    /// A memory's `describe`.
+    #[serde(default)]
+    pub(crate) memory: MemoryTraits,
+}
+
+/// What a memory says of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemoryTraits {
+    /// Committing the same turn of the same run twice is the same as once.
+    pub idempotent_commit: bool,
 }
 
 impl Shape {
     /// None: a component of another world.
     pub(crate) fn kind(&self) -> Option<Kind> {
         let has = |name: &str| self.exports.iter().any(|export| export == name);
-        match (has(TOOL_EXPORT), has(PATTERN_EXPORT)) {
-            (true, _) => Some(Kind::Tool),
-            (false, true) => Some(Kind::Pattern),
-            (false, false) => None,
-        }
+        // The first that fits: a component is of one kind.
+        let kinds = [
+            (TOOL_EXPORT, Kind::Tool),
+            (PATTERN_EXPORT, Kind::Pattern),
+            (MEMORY_EXPORT, Kind::Memory),
+        ];
+        kinds.into_iter().find(|(export, _)| has(export)).map(|(_, kind)| kind)
     }
 }

@@ -3,26 +3,33 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use sandbar_protocol::{Error, FileAccess, History, ProgressSink, Result};
-use wasmtime::component::ResourceTable;
+use sandbar_protocol::policy::{Effective, PowerGrant};
+use sandbar_protocol::{Error, FileAccess, History, ProgressSink, Reachable, Result, ToolPowers};
+use wasmtime::component::{ResourceTable, ResourceTableError};
 use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::WasiHttpCtxView;
 
+use crate::bindings::memory::MemoryPlugin;
 use crate::bindings::pattern::PatternPlugin;
+use crate::bindings::tool;
 use crate::bindings::tool::ToolPlugin;
-use crate::bindings::{pattern, tool};
+use crate::boundary::{Boundary, Whose};
 use crate::call::GuestCall;
+use crate::egress::{Caller, Refusals};
 use crate::error::{broken, chain, limit};
+use crate::filesystem::{FileLedger, FilesView, Quota};
 use crate::host::Host;
-use crate::limits::{
-    MAX_HANDLES, MAX_LOG_BYTES, MAX_PROGRESS_BYTES, MAX_RANDOM_BYTES, MAX_READ_BYTES, MAX_SINK_CALLS,
-    MAX_TRANSFER_BYTES,
-};
+use crate::http_wasi::HttpState;
+use crate::kv::KvPort;
+use crate::limits::{MAX_HANDLES, MAX_LOG_BYTES, MAX_PROGRESS_BYTES, MAX_RANDOM_BYTES, MAX_TRANSFER_BYTES};
 use crate::memory::{Refusal, StoreLimiter};
 use crate::meter::{Meter, Slice};
 use crate::output::OutputBuffer;
 use crate::plugin::{Loaded, Plugin, Program};
 use crate::seeded::Seed;
+use crate::sinks::Bucket;
 use crate::slots::Slot;
 use crate::workspace::{Mount, Workspace};
 
@@ -31,12 +38,41 @@ use crate::workspace::{Mount, Workspace};
 pub(crate) struct Powers {
     pub(crate) workspace: Option<(Arc<Workspace>, FileAccess)>,
     pub(crate) mounts: Vec<Mount>,
+    /// What the plugin has of everything else.
+    pub(crate) effective: Arc<Effective>,
     /// Clock and random numbers of a pattern.
     pub(crate) seed: Option<Seed>,
 }
 
 impl Powers {
+    /// Of the directories that an instance is given, in their order.
+    fn quotas(&self) -> Vec<Arc<Quota>> {
+        let workspace = self.workspace.iter().filter(|(_, access)| *access > FileAccess::None);
+        let mounts = self.mounts.iter().filter(|mount| mount.access > FileAccess::None);
+        let quotas = workspace.map(|(workspace, _)| workspace.quota());
+        quotas.chain(mounts.map(|mount| mount.directory.quota())).collect()
+    }
+
+    /// For who has to say what a call could do.
+    pub(crate) fn told(&self, files: FileAccess) -> ToolPowers {
+        let workspace = self.workspace.iter().map(|(workspace, access)| Reachable {
+            path: workspace.path().display().to_string(),
+            access: *access,
+        });
+        let mounts = self.mounts.iter().map(|mount| Reachable {
+            path: mount.directory.path().display().to_string(),
+            access: mount.access,
+        });
+        ToolPowers {
+            effective: self.effective.clone(),
+            files,
+            directories: workspace.chain(mounts).collect(),
+        }
+    }
+
+    /// Nothing that can be seen from outside: no file is changed, and no request is sent.
     pub(crate) fn make_read_only(&mut self) {
+        self.effective = Arc::new(Effective::of(self.effective.plugin(), None, PowerGrant::default()));
         if let Some((_, access)) = &mut self.workspace {
             *access = (*access).min(FileAccess::ReadOnly);
         }
@@ -51,51 +87,27 @@ impl Powers {
 pub(crate) struct CallPorts {
     pub(crate) progress: Option<ProgressSink>,
     pub(crate) history: Option<History>,
+    /// What the plugin keeps; none where it may keep nothing.
+    pub(crate) kv: Option<KvPort>,
+    pub(crate) whose: Whose,
+    /// Where what it is refused is put down.
+    pub(crate) refusals: Refusals,
 }
 
 /// The state of a store.
 pub(crate) struct GuestState {
-    plugin: Arc<str>,
+    pub(crate) plugin: Arc<str>,
     wasi: WasiCtx,
+    files: FileLedger,
+    http: HttpState,
     table: ResourceTable,
     limiter: StoreLimiter,
     stdout: OutputBuffer,
     stderr: OutputBuffer,
     meter: Arc<Meter>,
-    ports: CallPorts,
-    log: Bucket,
-    progress: Bucket,
-}
-
-/// Bytes and calls that a sink still takes in this call.
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    bytes: usize,
-    calls: u32,
-    dropped: u64,
-}
-
-impl Bucket {
-    fn new(bytes: usize) -> Self {
-        Self {
-            bytes,
-            calls: MAX_SINK_CALLS,
-            dropped: 0,
-        }
-    }
-
-    /// The part of the text that still fits.
-    fn take<'a>(&mut self, text: &'a str) -> &'a str {
-        let fits = if self.calls == 0 {
-            0
-        } else {
-            text.floor_char_boundary(self.bytes)
-        };
-        self.calls = self.calls.saturating_sub(1);
-        self.bytes -= fits;
-        self.dropped += (text.len() - fits) as u64;
-        &text[..fits]
-    }
+    pub(crate) ports: CallPorts,
+    pub(crate) log: Bucket,
+    pub(crate) progress: Bucket,
 }
 
 /// An instance between or during calls. Dropping it frees its memory and its place.
@@ -108,18 +120,26 @@ pub(crate) struct Guest {
 enum Instance {
     Tool(ToolPlugin),
     Pattern(PatternPlugin),
+    Memory(MemoryPlugin),
 }
 
 impl Guest {
     /// A fresh store and instance. Runs guest code (initialisers), so it belongs inside a `GuestCall`.
-    async fn start(
-        host: &Host,
-        plugin: &Plugin,
-        loaded: &Loaded,
-        powers: &Powers,
-        slot: Slot,
-        meter: Arc<Meter>,
-    ) -> Result<Self> {
+    async fn start(setup: &CallSetup, slot: Slot, meter: Arc<Meter>) -> Result<Self> {
+        let CallSetup {
+            host,
+            plugin,
+            loaded,
+            powers,
+            session,
+            ..
+        } = setup;
+        let caller = Caller::new(
+            host.egress.clone(),
+            plugin.name.clone(),
+            session.clone(),
+            powers.effective.clone(),
+        );
         let (stdout, stderr) = (OutputBuffer::default(), OutputBuffer::default());
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
@@ -127,6 +147,8 @@ impl Guest {
         let state = GuestState {
             plugin: plugin.name.clone(),
             wasi: wasi(powers, &stdout, &stderr)?,
+            files: FileLedger::new(plugin.name.clone(), host.open_files.clone(), powers.quotas()),
+            http: HttpState::new(caller),
             table,
             limiter,
             stdout,
@@ -151,6 +173,7 @@ impl Guest {
         let instance = match &loaded.program {
             Program::Tool(program) => program.instantiate_async(&mut store).await.map(Instance::Tool),
             Program::Pattern(program) => program.instantiate_async(&mut store).await.map(Instance::Pattern),
+            Program::Memory(program) => program.instantiate_async(&mut store).await.map(Instance::Memory),
         };
         store.data().note_memory();
         match instance {
@@ -166,10 +189,12 @@ impl Guest {
     fn begin(&mut self, meter: Arc<Meter>, ports: CallPorts) {
         let state = self.store.data_mut();
         state.meter = meter;
+        state.http.caller().begin(ports.whose.clone(), ports.refusals.clone());
         state.ports = ports;
         state.log = Bucket::new(MAX_LOG_BYTES);
         state.progress = Bucket::new(MAX_PROGRESS_BYTES);
         state.limiter.refusal = None;
+        state.files.begin_call();
         self.store.set_epoch_deadline(1);
     }
 
@@ -186,6 +211,7 @@ impl Guest {
         for (stream, buffer) in [("stdout", &state.stdout), ("stderr", &state.stderr)] {
             let text = buffer.text();
             if !text.is_empty() {
+                let text = state.http.caller().boundary.text(stream, text);
                 tracing::debug!(plugin = %state.plugin, stream, "{text}");
             }
         }
@@ -195,6 +221,7 @@ impl Guest {
         let result = match (export, &self.program) {
             (Call::Tool(export), Instance::Tool(program)) => export(&mut self.store, program).await,
             (Call::Pattern(export), Instance::Pattern(program)) => export(&mut self.store, program).await,
+            (Call::Memory(export), Instance::Memory(program)) => export(&mut self.store, program).await,
             _ => Err(wasmtime::Error::msg("the plugin is of another kind")),
         };
         self.end();
@@ -210,6 +237,7 @@ type Export<P, R> =
 pub(crate) enum Call<R> {
     Tool(Export<ToolPlugin, R>),
     Pattern(Export<PatternPlugin, R>),
+    Memory(Export<MemoryPlugin, R>),
 }
 
 /// Everything about one call but the call itself.
@@ -233,21 +261,12 @@ impl CallSetup {
         let meter = Arc::new(Meter::start(self.limits));
         let (host, plugin, session) = (self.host.clone(), self.plugin.clone(), self.session.clone());
         let in_lane = plugin.overstayed_lately();
+        let boundary = Boundary::new(&host.egress.settings, plugin.name.clone(), self.ports.whose.clone());
         let guest_meter = meter.clone();
         let future = Box::pin(async move {
             let mut guest = match (warm, slot) {
                 (Some(guest), _) => guest,
-                (None, Some(slot)) => {
-                    Guest::start(
-                        &self.host,
-                        &self.plugin,
-                        &self.loaded,
-                        &self.powers,
-                        slot,
-                        guest_meter.clone(),
-                    )
-                    .await?
-                }
+                (None, Some(slot)) => Guest::start(&self, slot, guest_meter.clone()).await?,
                 (None, None) => return Err(crate::error::internal("a call has neither instance nor place")),
             };
             guest.begin(guest_meter, self.ports);
@@ -269,7 +288,8 @@ impl CallSetup {
         if let Some(observe) = host.observer.get() {
             observe(meter.stats(&plugin.name));
         }
-        result
+        // The message of a crash has what was on standard error.
+        result.map_err(|error| boundary.error(error))
     }
 }
 
@@ -322,6 +342,11 @@ fn preopen(builder: &mut WasiCtxBuilder, workspace: &Workspace, name: &str, acce
 }
 
 impl GuestState {
+    /// What the plugin keeps, in this call.
+    pub(crate) fn kv(&mut self) -> Option<&mut KvPort> {
+        self.ports.kv.as_mut()
+    }
+
     fn note_memory(&self) {
         self.meter.note_memory(self.limiter.held());
     }
@@ -339,6 +364,16 @@ impl GuestState {
             )
             .with_hint("pass less at a time, or write it into a file of the workspace");
         }
+        if error
+            .downcast_ref::<ResourceTableError>()
+            .is_some_and(|error| matches!(error, ResourceTableError::Full))
+        {
+            return limit(
+                "handle-limit",
+                format!("`{plugin}` was stopped: it held more than {MAX_HANDLES} files, streams and waits at once"),
+            )
+            .with_hint("close what isn't needed any more");
+        }
         let own = error.downcast_ref::<Error>();
         match (self.limiter.refusal, own) {
             // A guest that is refused memory and goes on asking runs into its time limit: the memory is what was wrong.
@@ -349,7 +384,7 @@ impl GuestState {
             (None, Some(own)) => return own.clone().told(|message| format!("`{plugin}` was {message}")),
             (None, None) => {}
         }
-        let said = self.stderr.text();
+        let said = self.http.boundary().text("standard error", self.stderr.text());
         let (code, what) = match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => ("stack-overflow", "ran out of stack: endless recursion?".to_owned()),
             Some(Trap::UnreachableCodeReached) if !said.is_empty() => ("plugin-trapped", said.clone()),
@@ -396,6 +431,26 @@ fn tail(text: &str, bytes: usize) -> usize {
     text.len() - text.ceil_char_boundary(text.len().saturating_sub(bytes))
 }
 
+impl GuestState {
+    pub(crate) fn caller(&mut self) -> &mut Caller {
+        self.http.caller()
+    }
+
+    pub(crate) fn wasi_http(&mut self) -> WasiHttpCtxView<'_> {
+        self.http.view(&mut self.table)
+    }
+
+    pub(crate) fn files(&mut self) -> FilesView<'_> {
+        FilesView {
+            wasi: WasiFilesystemCtxView {
+                ctx: self.wasi.filesystem(),
+                table: &mut self.table,
+            },
+            ledger: &mut self.files,
+        }
+    }
+}
+
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
@@ -406,43 +461,6 @@ impl WasiView for GuestState {
 }
 
 impl tool::sandbar::plugin::types::Host for GuestState {}
-
-impl tool::sandbar::plugin::log::Host for GuestState {
-    fn write(&mut self, level: tool::sandbar::plugin::log::Level, message: String) {
-        use tool::sandbar::plugin::log::Level;
-        let message = self.log.take(&message);
-        if message.is_empty() {
-            return;
-        }
-        let plugin = &*self.plugin;
-        match level {
-            Level::Debug => tracing::debug!(plugin, "{}", message.escape_debug()),
-            Level::Info => tracing::info!(plugin, "{}", message.escape_debug()),
-            Level::Warn => tracing::warn!(plugin, "{}", message.escape_debug()),
-            Level::Error => tracing::error!(plugin, "{}", message.escape_debug()),
-        }
-    }
-}
-
-impl tool::sandbar::plugin::progress::Host for GuestState {
-    fn report(&mut self, text: String) {
-        let text = self.progress.take(&text);
-        if let (Some(progress), false) = (&self.ports.progress, text.is_empty()) {
-            progress(text);
-        }
-    }
-}
-
-impl pattern::sandbar::plugin::history::Host for GuestState {
-    fn read(&mut self, id: String, offset: u64, length: u32) -> Option<String> {
-        let text = self.ports.history.as_ref()?(&id)?;
-        let start = text.ceil_char_boundary(usize::try_from(offset).unwrap_or(usize::MAX).min(text.len()));
-        let end = start
-            .saturating_add(length.min(MAX_READ_BYTES) as usize)
-            .min(text.len());
-        Some(text[start..text.floor_char_boundary(end).max(start)].to_owned())
-    }
-}
 
 impl std::fmt::Debug for Guest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -2,12 +2,15 @@
 
 use std::sync::{Arc, OnceLock};
 
-use sandbar_protocol::Result;
+use sandbar_protocol::{KeyValues, Result};
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
+use crate::crowd::Crowd;
+use crate::egress::{Egress, EgressSettings};
 use crate::engine::{Allocation, Linkers, fingerprint, running_engine};
 use crate::error::internal;
+use crate::filesystem::OpenFiles;
 use crate::lane::Lane;
 use crate::memory::{GuestMemory, default_budget};
 use crate::meter::CallStats;
@@ -25,17 +28,23 @@ pub(crate) struct Host {
     pub(crate) linkers: Linkers,
     pub(crate) memory: Arc<GuestMemory>,
     pub(crate) slots: Arc<Slots>,
+    /// Files that guests have open.
+    pub(crate) open_files: Arc<OpenFiles>,
     /// First slices that may run at once on callers' runtimes.
     pub(crate) slices: Arc<Semaphore>,
+    pub(crate) crowd: Arc<Crowd>,
     pub(crate) warm: Warm,
     pub(crate) observer: OnceLock<Observer>,
+    pub(crate) egress: Arc<Egress>,
+    /// Where plugins keep things; none where nothing is kept.
+    pub(crate) keys: OnceLock<KeyValues>,
     // Dropped before the ticker, whose threads its tasks use.
     pub(crate) lane: Lane,
     pub(crate) ticker: Arc<Ticker>,
 }
 
 impl Host {
-    pub(crate) fn start(max_instances: u32, memory_budget: Option<u64>) -> Result<Arc<Self>> {
+    pub(crate) fn start(max_instances: u32, memory_budget: Option<u64>, egress: EgressSettings) -> Result<Arc<Self>> {
         let thread_failed = |source: std::io::Error| internal(format!("a thread can't be started: {source}"));
         let (engine, allocation) = running_engine(max_instances)?;
         let ticker = Arc::new(Ticker::start(&engine).map_err(thread_failed)?);
@@ -45,11 +54,18 @@ impl Host {
             fingerprint: fingerprint(&engine),
             linkers: Linkers::new(&engine)?,
             allocation,
-            memory: Arc::new(GuestMemory::new(memory_budget.unwrap_or_else(default_budget))),
+            memory: Arc::new(GuestMemory::new(
+                memory_budget.unwrap_or_else(default_budget),
+                max_instances,
+            )),
             slots: Slots::new(max_instances as usize),
+            open_files: OpenFiles::of_this_process(),
             slices: Arc::new(Semaphore::new(share)),
+            crowd: Crowd::new(),
             warm: Warm::new((max_instances / 4).max(1) as usize),
             observer: OnceLock::new(),
+            egress: Egress::new(egress)?,
+            keys: OnceLock::new(),
             lane: Lane::start(ticker.clone(), share).map_err(thread_failed)?,
             ticker,
             engine,

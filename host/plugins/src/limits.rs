@@ -42,6 +42,13 @@ impl GuestLimits {
     }
 }
 
+/// How often something may happen: `burst` times at once, and `per_second` in the long run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rate {
+    pub(crate) burst: u32,
+    pub(crate) per_second: u32,
+}
+
 /// A component file: larger ones are refused before anything reads them whole. A Python component has 18 MB.
 pub(crate) const MAX_COMPONENT_BYTES: u64 = 64 << 20;
 /// A manifest beside a component.
@@ -68,6 +75,13 @@ pub(crate) const ASYNC_STACK: usize = 2 << 20;
 pub(crate) const MAX_TRANSFER_BYTES: usize = 8 << 20;
 /// Handles (files, streams, pollables) that a guest may hold: each is host memory.
 pub(crate) const MAX_HANDLES: usize = 1_000;
+/// Files and directories that one instance may hold open: a thousand of each guest's would leave the host none for its journal and its sockets.
+/// All guests together get half of what the system allows the process.
+pub(crate) const MAX_OPEN_FILES: usize = 128;
+/// File operations of one call: each takes a turn on a thread of the host, and costs the guest next to nothing.
+pub(crate) const MAX_FILE_OPERATIONS: u32 = 200_000;
+/// Entries of directories in listings that an instance has not dropped: a listing lies in the host's memory, about 100 bytes for each entry.
+pub(crate) const MAX_LISTED_ENTRIES: usize = 100_000;
 /// Random bytes in one host call.
 pub(crate) const MAX_RANDOM_BYTES: u64 = 64 << 10;
 
@@ -86,8 +100,57 @@ pub(crate) const MAX_ARTIFACT_BYTES: usize = 4 << 20;
 pub(crate) const MAX_PATTERN_STATE_BYTES: usize = 64 << 10;
 /// Actions in one decision.
 pub(crate) const MAX_ACTIONS: usize = 64;
+/// Calls of `kv` in one call of a plugin: each write is a commit that every session's journal waits behind.
+pub(crate) const MAX_KV_CALLS: u32 = 4_096;
+/// Keys in one answer of `kv.keys`.
+pub(crate) const MAX_KV_PAGE: u32 = 1_000;
+/// What a memory recalls or lists at once; it is held, and what the model is shown of it is journaled.
+pub(crate) const MAX_ENTRIES: usize = 256;
+pub(crate) const MAX_ENTRIES_BYTES: usize = 256 << 10;
+/// One entry, and its id.
+pub(crate) const MAX_ENTRY_BYTES: usize = 16 << 10;
+pub(crate) const MAX_ENTRY_ID_BYTES: usize = 128;
 /// One answer of `history.read`.
 pub(crate) const MAX_READ_BYTES: u32 = 64 << 10;
+
+/// Bytes of a request's body: the host holds it while it is searched for secrets and sent. Less than `MAX_TRANSFER_BYTES`.
+pub(crate) const MAX_REQUEST_BYTES: usize = 4 << 20;
+/// Bytes of a response's body: a server sends without an end, and the host holds it while it is searched for secrets.
+pub(crate) const MAX_RESPONSE_BYTES: usize = 8 << 20;
+/// Bodies of all requests and responses that the host holds at once: many sessions together could ask for more than the machine has.
+pub(crate) const MAX_HELD_BYTES: usize = 256 << 20;
+/// Headers of a request or a response, and their bytes.
+pub(crate) const MAX_HEADERS: usize = 100;
+pub(crate) const MAX_HEADER_BYTES: usize = 32 << 10;
+/// How long a request may take, redirects and all, if the plugin doesn't say, and whatever it says: a server that sends a byte a minute.
+pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(30);
+pub(crate) const MAX_REQUEST_TIME: Duration = Duration::from_secs(120);
+pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// How long a name may take to be resolved.
+pub(crate) const LOOKUP_TIME: Duration = Duration::from_secs(5);
+/// Names that are looked up at once. The system's resolver holds a thread for each, also when nobody waits any more: names of a server
+/// that never answers would take all threads on which the host reads files.
+pub(crate) const MAX_LOOKUPS: usize = 16;
+/// Addresses of one name that are looked at: a server can answer with hundreds.
+pub(crate) const MAX_ADDRESSES: usize = 16;
+/// Servers that send each other's visitors around in a circle.
+pub(crate) const MAX_REDIRECTS: u8 = 5;
+/// Requests at once of a session, and of a plugin in all sessions: each is a socket and its buffers.
+pub(crate) const MAX_SESSION_REQUESTS: u32 = 16;
+pub(crate) const MAX_PLUGIN_REQUESTS: u32 = 64;
+/// Requests of one plugin in one session, refused ones and redirects included: so many at first, then so many a second. A plugin that
+/// feels its way along the policy fills the audit, and one that asks in a loop fills a network.
+pub(crate) const SESSION_RATE: Rate = Rate {
+    burst: 100,
+    per_second: 20,
+};
+/// Requests of one plugin to one host in all sessions: plugins are no means to attack a third party with.
+pub(crate) const HOST_RATE: Rate = Rate {
+    burst: 200,
+    per_second: 100,
+};
+/// Refusals of one call that its event names.
+pub(crate) const MAX_REFUSALS: usize = 8;
 
 /// Tools in one component, and their descriptions: all of them go to the model with every request.
 pub(crate) const MAX_TOOLS: usize = 128;
@@ -105,7 +168,9 @@ pub(crate) const OVERSTAY_MEMORY: Duration = Duration::from_secs(10);
 
 /// The compile worker. Wasmtime promises nothing about compile time: a 0.6 MB module was measured at 136 s and 2.9 GB.
 /// A Python component takes 6 s of processor time, in a debug build of the host 13, so the wall has to be far on a busy machine.
-pub(crate) const COMPILE_WALL: Duration = Duration::from_secs(60);
+/// A component of 1 MB is compiled in a third of a second, so that one that takes longer than this is no honest one.
+pub(crate) const COMPILE_WALL: Duration = Duration::from_secs(10);
+pub(crate) const COMPILE_WALL_PER_MIB: Duration = Duration::from_millis(2_500);
 pub(crate) const COMPILE_CPU_SECONDS: u64 = 30;
 pub(crate) const COMPILE_ADDRESS_SPACE: u64 = 3 << 30;
 /// What the worker may answer: machine code is about 3 times the component.
@@ -114,6 +179,8 @@ pub(crate) const WORKER_HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Checked before Cranelift sees a component.
 pub(crate) const MAX_FUNCTIONS: u32 = 100_000;
+/// Types of functions in all modules of a component, which are compared with each other: 400,000 took half a minute.
+pub(crate) const MAX_TYPES: u32 = 20_000;
 pub(crate) const MAX_FUNCTION_BODY_BYTES: usize = 2 << 20;
 pub(crate) const MAX_FUNCTION_LOCALS: u32 = 10_000;
 pub(crate) const MAX_NESTING: u32 = 16;

@@ -8,25 +8,37 @@ use wasmtime::ResourceLimiter;
 use crate::limits::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 
 /// The host-wide sum of guests' linear memories.
+///
+/// A quarter of it is kept for what each instance may have whatever the others took: without it a few hundred that take all they can leave
+/// nothing to a small one that begins.
 #[derive(Debug)]
 pub(crate) struct GuestMemory {
     budget: u64,
+    /// What each instance may have of the part that is kept.
+    each: u64,
     used: AtomicU64,
 }
 
 impl GuestMemory {
-    pub(crate) fn new(budget: u64) -> Self {
+    pub(crate) fn new(budget: u64, instances: u32) -> Self {
         Self {
             budget,
+            each: budget / 4 / u64::from(instances.max(1)),
             used: AtomicU64::new(0),
         }
     }
 
-    fn take(&self, bytes: u64) -> bool {
+    /// For an instance that will have `held` then.
+    fn take(&self, bytes: u64, held: u64) -> bool {
+        let budget = if held <= self.each {
+            self.budget
+        } else {
+            self.budget - self.budget / 4
+        };
         self.used
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
                 let sum = used.checked_add(bytes)?;
-                (sum <= self.budget).then_some(sum)
+                (sum <= budget).then_some(sum)
             })
             .is_ok()
     }
@@ -89,7 +101,7 @@ impl ResourceLimiter for StoreLimiter {
             self.refusal = Some(Refusal::Memory(self.limit));
             return Ok(false);
         }
-        if !self.host.take(more) {
+        if !self.host.take(more, self.held.saturating_add(more)) {
             self.refusal = Some(Refusal::HostMemory(self.host.budget));
             return Ok(false);
         }
@@ -153,17 +165,23 @@ mod tests {
 
     #[test]
     fn memories_of_a_store_are_summed_and_given_back() {
-        let host = Arc::new(GuestMemory::new(150));
+        let host = Arc::new(GuestMemory::new(200, 10));
         let mut store = StoreLimiter::new(host.clone(), 100);
         assert!(store.memory_growing(0, 60, None).unwrap());
         assert!(!store.memory_growing(0, 60, None).unwrap());
         assert_eq!(store.refusal, Some(Refusal::Memory(100)));
         let mut other = StoreLimiter::new(host.clone(), 100);
         assert!(!other.memory_growing(0, 95, None).unwrap());
-        assert_eq!(other.refusal, Some(Refusal::HostMemory(150)));
+        assert_eq!(other.refusal, Some(Refusal::HostMemory(200)));
         assert!(other.memory_growing(0, 90, None).unwrap());
         other.memory_grow_failed(wasmtime::Error::msg("no pages")).unwrap();
         assert_eq!(host.used(), 60);
+        assert!(other.memory_growing(0, 90, None).unwrap());
+        // Only what is kept for small ones is left.
+        let mut third = StoreLimiter::new(host.clone(), 100);
+        assert!(!third.memory_growing(0, 6, None).unwrap());
+        assert!(third.memory_growing(0, 5, None).unwrap());
+        drop(third);
         drop((store, other));
         assert_eq!(host.used(), 0);
     }

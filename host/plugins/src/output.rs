@@ -45,10 +45,12 @@ impl OutputBuffer {
     }
 }
 
-/// Control characters move a terminal's cursor, and direction marks make a line read as another.
-fn is_harmless(c: char) -> bool {
+/// Control characters move a terminal's cursor, direction marks make a line read as another, and what has no width and no part in writing
+/// any language says something to a model that nobody else sees.
+pub(crate) fn is_harmless(c: char) -> bool {
     let mark = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    matches!(c, '\n' | '\t') || !(c.is_control() || mark)
+    let unseen = matches!(c, '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
+    matches!(c, '\n' | '\t') || !(c.is_control() || mark || unseen)
 }
 
 impl IsTerminal for OutputBuffer {

@@ -10,6 +10,7 @@ use sandbar_protocol::{
 };
 
 use crate::bindings::pattern::exports::sandbar::plugin::pattern as wit;
+use crate::boundary::{Boundary, Whose};
 use crate::error::broken;
 use crate::guest::{Call, CallPorts};
 use crate::limits::{MAX_ACTIONS, MAX_PATTERN_STATE_BYTES};
@@ -50,9 +51,15 @@ impl Pattern for WasmPattern {
     fn step(&mut self, view: View) -> BoxFuture<'_, Result<Decision>> {
         async move {
             let ports = CallPorts {
-                progress: None,
                 history: Some(view.history.clone()),
+                whose: Whose {
+                    session: Some(view.session.clone()),
+                    run: Some(view.run.clone()),
+                },
+                ..CallPorts::default()
             };
+            let settings = &self.plugins.host.egress.settings;
+            let boundary = Boundary::new(settings, self.setup.plugin.name.clone(), ports.whose.clone());
             let setup = self.setup.call(&self.plugins, ports)?;
             self.seed.set(view.run.as_str(), view.step);
             let name = self.setup.plugin.name.clone();
@@ -64,8 +71,14 @@ impl Pattern for WasmPattern {
             let (result, guest) = setup.run(warm, call).await?;
             self.plugins.host.warm.put(self.key.clone(), guest);
             match result {
-                Ok(decision) => from_wit(decision).map_err(|why| garbage(&name, &why)),
-                Err(error) => Err(broken("pattern-failed", format!("`{name}`: {}", error.message))),
+                Ok(decision) => {
+                    let decision = from_wit(decision).map_err(|why| garbage(&name, &why))?;
+                    boundary.decision(decision)
+                }
+                Err(error) => {
+                    let error = broken("pattern-failed", format!("`{name}`: {}", error.message));
+                    Err(boundary.error(error))
+                }
             }
         }
         .boxed()

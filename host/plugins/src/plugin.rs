@@ -3,21 +3,25 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use sandbar_protocol::{Error, FileAccess, Result, ToolSpec};
+use sandbar_protocol::manifest::{Kind, Lifetime, Manifest};
+use sandbar_protocol::policy::{Effective, PowerGrant};
+use sandbar_protocol::{Error, Result, ToolSpec};
 use wasmtime::component::Component;
 
+use crate::bindings::memory::MemoryPluginPre;
 use crate::bindings::pattern::PatternPluginPre;
 use crate::bindings::tool::ToolPluginPre;
 use crate::cache::Cache;
+use crate::difference::Waiting;
 use crate::discover::Origin;
 use crate::error::{broken, chain};
 use crate::exposed::ExposedTools;
-use crate::facts::{Facts, Kind};
-use crate::grants::effective_files;
+use crate::facts::{Facts, MemoryTraits};
+use crate::grants::effective;
 use crate::guest::GuestState;
 use crate::host::Host;
 use crate::limits::{GuestLimits, OVERSTAY_MEMORY};
-use crate::manifest::{Lifetime, Manifest};
+use crate::manifest;
 
 /// One component that was found.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub struct Plugin {
     pub bytes: u64,
     pub manifest: Option<Manifest>,
     pub status: Status,
+    /// Set where it is not what was approved under its name; it is broken until somebody approves of it.
+    pub waiting: Option<Box<Waiting>>,
     /// When a call of it last overstayed its slice.
     overstayed: Mutex<Option<Instant>>,
 }
@@ -49,6 +55,8 @@ pub struct Ready {
     pub exports: Vec<String>,
     /// With the names that the component gave, without the floor of its grants.
     pub tools: Vec<ToolSpec>,
+    /// What a memory says of itself.
+    pub memory: MemoryTraits,
     pub(crate) facts: Facts,
     pub(crate) exposed: ExposedTools,
     loaded: OnceLock<Result<Arc<Loaded>>>,
@@ -62,6 +70,7 @@ pub(crate) struct Loaded {
 pub(crate) enum Program {
     Tool(ToolPluginPre<GuestState>),
     Pattern(PatternPluginPre<GuestState>),
+    Memory(MemoryPluginPre<GuestState>),
 }
 
 impl Plugin {
@@ -80,6 +89,7 @@ impl Plugin {
             bytes,
             manifest,
             status,
+            waiting: None,
             overstayed: Mutex::new(None),
         }
     }
@@ -91,15 +101,15 @@ impl Plugin {
         }
     }
 
-    /// The access to files that is left of a grant: requested *and* granted.
-    pub fn effective_files(&self, granted: FileAccess) -> FileAccess {
-        effective_files(self.manifest.as_ref(), granted)
+    /// What is left of a grant: requested *and* granted.
+    pub fn effective(&self, granted: PowerGrant) -> Effective {
+        effective(&self.name, self.manifest.as_ref(), granted)
     }
 
     /// The configured limits, tightened by what the plugin asks for.
     pub(crate) fn effective_limits(&self, configured: GuestLimits) -> GuestLimits {
         match &self.manifest {
-            Some(manifest) => manifest.limits(configured),
+            Some(manifest) => manifest::limits(manifest, configured),
             None => configured,
         }
     }
@@ -139,6 +149,7 @@ impl Ready {
             imports: facts.shape.imports.clone(),
             exports: facts.shape.exports.clone(),
             tools: facts.tools.clone(),
+            memory: facts.memory,
             facts,
             exposed: ExposedTools::default(),
             loaded: OnceLock::new(),
@@ -161,6 +172,10 @@ impl Loaded {
             Kind::Pattern => {
                 let instance = host.linkers.pattern.instantiate_pre(component).map_err(unlinked)?;
                 Program::Pattern(PatternPluginPre::new(instance).map_err(unlinked)?)
+            }
+            Kind::Memory => {
+                let instance = host.linkers.memory.instantiate_pre(component).map_err(unlinked)?;
+                Program::Memory(MemoryPluginPre::new(instance).map_err(unlinked)?)
             }
         };
         Ok(Self { program })

@@ -2,23 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::StreamExt;
-use sandbar_protocol::{Error, ErrorKind, Result};
+use sandbar_protocol::manifest::Kind;
+use sandbar_protocol::{Error, ErrorKind, KeyValues, Result};
 
+use crate::approval::compare;
 use crate::cache::{Cache, deserialize};
-use crate::describe::describe;
+use crate::describe::{describe, describe_memory};
 use crate::digest::sha256;
 use crate::discover::{Bundled, Candidate, Content, Origin, discover};
+use crate::egress::EgressSettings;
 use crate::error::broken;
-use crate::facts::{Facts, Kind};
+use crate::facts::{Facts, MemoryTraits};
 use crate::host::Host;
 use crate::limits::{GuestLimits, MAX_MODEL_TOOL_NAME_BYTES};
+use crate::lock::LockFile;
 use crate::meter::CallStats;
 use crate::plugin::{Loaded, Plugin, Ready, Status};
 use crate::sandbox::{Sandbox, SandboxSpec};
 use crate::wall::Wall;
+use crate::watch::CallWatch;
 use crate::worker::CompileWorker;
 
 /// Settings of the plugin host.
@@ -30,6 +35,8 @@ pub struct PluginsConfig {
     pub cache_directory: PathBuf,
     /// The program that compiles; none takes the running one, which must call `worker_entry`.
     pub worker: Option<PathBuf>,
+    /// Says which components were approved; without it each is taken as it is.
+    pub lock: Option<LockFile>,
     /// Puts compile workers behind the kernel's wall, as far as this kernel has one.
     pub kernel_sandbox: bool,
     pub limits: GuestLimits,
@@ -37,6 +44,8 @@ pub struct PluginsConfig {
     pub max_instances: u32,
     /// Sum of all guests' memories in bytes; none takes a quarter of the machine's.
     pub guest_memory_bytes: Option<u64>,
+    /// Secrets, the network, and what may not get out.
+    pub egress: EgressSettings,
 }
 
 /// What `Plugins::open` is doing, for whoever waits.
@@ -57,6 +66,10 @@ pub struct Plugins {
     pub(crate) host: Arc<Host>,
     pub(crate) cache: Cache,
     pub(crate) limits: GuestLimits,
+    pub(crate) lock: Option<LockFile>,
+    /// Names of the plugins that the lock had nothing of.
+    pub(crate) recorded: Vec<String>,
+    pub(crate) watch: OnceLock<CallWatch>,
     worker_wall: Option<Wall>,
     plugins: BTreeMap<String, Arc<Plugin>>,
     /// Files that lost their name to another.
@@ -66,7 +79,7 @@ pub struct Plugins {
 impl Plugins {
     /// Finds, compiles and describes. `progress` is called as components are compiled.
     pub async fn open(config: PluginsConfig, progress: impl Fn(Preparation) + Send + Sync) -> Result<Arc<Self>> {
-        let host = Host::start(config.max_instances, config.guest_memory_bytes)?;
+        let host = Host::start(config.max_instances, config.guest_memory_bytes, config.egress)?;
         let cache = Cache::open(&config.cache_directory, &host.fingerprint)?;
         let worker = CompileWorker::new(config.worker, config.kernel_sandbox)?;
         let mut memo = cache.read_memo();
@@ -86,7 +99,7 @@ impl Plugins {
             progress(Preparation::Compiling { total });
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let plugins = futures::stream::iter(known)
+        let mut plugins: BTreeMap<String, Plugin> = futures::stream::iter(known)
             .map(|(facts, candidate)| {
                 let (host, cache, worker, progress) = (&host, &cache, &worker, &progress);
                 async move {
@@ -101,15 +114,23 @@ impl Plugins {
                 }
             })
             .buffered(cores)
-            .map(|plugin| (plugin.name.to_string(), Arc::new(plugin)))
+            .map(|plugin| (plugin.name.to_string(), plugin))
             .collect()
             .await;
+        let recorded = match &config.lock {
+            Some(lock) => compare(&mut plugins, &config.bundled, lock, &cache)?,
+            None => Vec::new(),
+        };
+        let plugins = plugins.into_iter().map(|(name, plugin)| (name, Arc::new(plugin)));
         Ok(Arc::new(Self {
+            lock: config.lock,
+            recorded,
+            watch: OnceLock::new(),
             host,
             cache,
             limits: config.limits,
             worker_wall: worker.wall(),
-            plugins,
+            plugins: plugins.collect(),
             shadowed: twins,
         }))
     }
@@ -162,6 +183,12 @@ impl Plugins {
     pub fn observe(&self, observer: impl Fn(CallStats) + Send + Sync + 'static) {
         // Whoever comes second has been told so above.
         let _ = self.host.observer.set(Box::new(observer));
+    }
+
+    /// Where plugins that may keep something keep it. Only the first place counts; without one nothing can be kept.
+    pub fn keep_in(&self, keys: KeyValues) {
+        // Whoever comes second has been told so above.
+        let _ = self.host.keys.set(keys);
     }
 
     /// The SHA-256 of a usable plugin's component, hexadecimal.
@@ -285,8 +312,9 @@ async fn compile(
         shape,
         code_digest: sha256(&code),
         tools: Vec::new(),
+        memory: MemoryTraits::default(),
     };
-    if kind == Kind::Tool {
+    if kind != Kind::Pattern {
         let status = Status::Ready(Box::new(Ready::new(facts.clone())));
         let plugin = Plugin::new(
             name,
@@ -296,7 +324,11 @@ async fn compile(
             None,
             status,
         );
-        facts.tools = describe(host, Arc::new(plugin), loaded).await?;
+        match kind {
+            Kind::Tool => facts.tools = describe(host, Arc::new(plugin), loaded).await?,
+            Kind::Memory => facts.memory = describe_memory(host, Arc::new(plugin), loaded).await?,
+            Kind::Pattern => {}
+        }
     }
     cache.put_facts(&content.digest, &facts)?;
     Ok(facts)

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sandbar_protocol::{FileAccess, Pattern, Result, RunId, SessionId, Tool};
+use sandbar_protocol::manifest::{Kind, Lifetime};
+use sandbar_protocol::policy::Effective;
+use sandbar_protocol::{FileAccess, Memory, Pattern, Result, RunId, SessionId, Tool};
 
 use crate::exposed::Exposed;
-use crate::facts::Kind;
 use crate::grants::Grant;
 use crate::guest::{CallPorts, CallSetup, Powers};
+use crate::kv::KvPort;
 use crate::limits::GuestLimits;
-use crate::manifest::Lifetime;
+use crate::memory_plugin::WasmMemory;
 use crate::pattern::WasmPattern;
 use crate::plugin::Plugin;
 use crate::plugins::Plugins;
@@ -48,15 +50,18 @@ impl Sandbox {
         let (plugin, ready) = self.plugins.usable(plugin, Kind::Tool)?;
         let nothing = Grant::default();
         let grant = self.spec.grants.get(&*plugin.name).unwrap_or(&nothing);
-        let files = plugin.effective_files(grant.files);
         let config: Arc<str> = json(&grant.config).into();
-        let tools = ready
+        let effective = || plugin.effective(grant.powers.clone());
+        let exposure = ready
             .exposed
-            .get(&plugin.name, &ready.tools, files, plugin.lifetime())?;
+            .get(&grant.powers, effective, &ready.tools, plugin.lifetime());
+        let tools = exposure.tools.as_ref().map_err(Clone::clone)?;
         let tool = |exposed: &Exposed| {
             let limits = self.limits(plugin, exposed.spec.traits.timeout_ms);
+            let powers = self.powers(grant, &exposure.effective, exposed.access);
             Arc::new(WasmTool {
-                setup: self.setup(plugin, self.powers(grant, exposed.access), limits),
+                powers: powers.told(exposed.access),
+                setup: self.setup(plugin, powers, limits),
                 exposed: exposed.clone(),
                 config: config.clone(),
                 plugins: self.plugins.clone(),
@@ -78,6 +83,25 @@ impl Sandbox {
         Ok(Box::new(WasmPattern::new(self.plugins.clone(), setup, run, config)))
     }
 
+    /// The memory of an agent.
+    pub fn memory(&self, plugin: &str) -> Result<Arc<dyn Memory>> {
+        let (plugin, ready) = self.plugins.usable(plugin, Kind::Memory)?;
+        let nothing = Grant::default();
+        let grant = self.spec.grants.get(&*plugin.name).unwrap_or(&nothing);
+        let effective = Arc::new(plugin.effective(grant.powers.clone()));
+        let powers = Powers {
+            effective,
+            ..Powers::default()
+        };
+        Ok(Arc::new(WasmMemory {
+            traits: ready.memory,
+            config: json(&grant.config).into(),
+            setup: self.setup(plugin, powers, self.limits(plugin, None)),
+            plugins: self.plugins.clone(),
+            warm: (plugin.lifetime() == Lifetime::Session).then(|| self.owner.clone()),
+        }))
+    }
+
     fn setup(&self, plugin: &Arc<Plugin>, powers: Powers, limits: GuestLimits) -> Setup {
         Setup {
             plugin: plugin.clone(),
@@ -95,7 +119,7 @@ impl Sandbox {
         limits
     }
 
-    fn powers(&self, grant: &Grant, access: FileAccess) -> Powers {
+    fn powers(&self, grant: &Grant, effective: &Arc<Effective>, access: FileAccess) -> Powers {
         let workspace = self.spec.workspace.clone().filter(|_| access > FileAccess::None);
         let mounts = grant.mounts.iter().map(|mount| {
             let mut mount = mount.clone();
@@ -105,6 +129,7 @@ impl Sandbox {
         Powers {
             workspace: workspace.map(|workspace| (workspace, access)),
             mounts: mounts.filter(|mount| mount.access > FileAccess::None).collect(),
+            effective: effective.clone(),
             seed: None,
         }
     }
@@ -127,6 +152,10 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn call(&self, plugins: &Plugins, ports: CallPorts) -> Result<CallSetup> {
+        let ports = CallPorts {
+            kv: KvPort::of(plugins.host.keys.get(), &self.powers.effective, &self.session)?,
+            ..ports
+        };
         Ok(CallSetup {
             host: plugins.host.clone(),
             loaded: self.plugin.load(&plugins.host, &plugins.cache)?,

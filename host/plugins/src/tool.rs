@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sandbar_protocol::{Artifact, Error, ErrorKind, Result, Schema, Tool, ToolInvocation, ToolOutput, ToolSpec};
+use sandbar_protocol::{
+    Artifact, Error, ErrorKind, Result, Schema, Tool, ToolInvocation, ToolOutput, ToolPowers, ToolSpec,
+};
 
 use crate::bindings::tool::exports::sandbar::plugin::tool as wit;
+use crate::boundary::{Boundary, Whose};
+use crate::egress::Refusals;
 use crate::error::{broken, limit};
 use crate::exposed::Exposed;
 use crate::guest::{Call, CallPorts};
@@ -14,12 +18,14 @@ use crate::limits::{MAX_ARTIFACT_BYTES, MAX_OUTPUT_BYTES};
 use crate::plugins::Plugins;
 use crate::sandbox::Setup;
 use crate::warm::WarmKey;
+use crate::watch::counted;
 
 #[derive(Debug)]
 pub(crate) struct WasmTool {
     pub(crate) exposed: Exposed,
     pub(crate) config: Arc<str>,
     pub(crate) setup: Setup,
+    pub(crate) powers: ToolPowers,
     pub(crate) plugins: Arc<Plugins>,
     /// The session that keeps an instance between calls; none takes a fresh one for each.
     pub(crate) warm: Option<Arc<str>>,
@@ -38,8 +44,13 @@ impl Tool for WasmTool {
         &self.exposed.schema
     }
 
+    fn powers(&self) -> Option<&ToolPowers> {
+        Some(&self.powers)
+    }
+
     fn call(&self, invocation: ToolInvocation) -> BoxFuture<'static, Result<ToolOutput>> {
-        self.invoke(invocation, &self.setup, self.warm.as_ref(), Vec::new())
+        let call = self.invoke(invocation, &self.setup, self.warm.as_ref(), Vec::new());
+        counted(&self.plugins, &self.setup.plugin, call)
     }
 
     /// A fresh instance that can't write, whatever the plugin's lifetime and grants.
@@ -49,27 +60,36 @@ impl Tool for WasmTool {
         }
         let mut setup = self.setup.clone();
         setup.powers.make_read_only();
-        Some(self.invoke(
-            invocation,
-            &setup,
-            None,
-            vec![("preview".to_owned(), "true".to_owned())],
-        ))
+        let preview = vec![("preview".to_owned(), "true".to_owned())];
+        let call = self.invoke(invocation, &setup, None, preview);
+        Some(counted(&self.plugins, &setup.plugin, call))
     }
 }
 
 impl WasmTool {
+    /// Of the result the outer error is the host's, the inner one the tool's own.
     fn invoke(
         &self,
         invocation: ToolInvocation,
         setup: &Setup,
         warm: Option<&Arc<str>>,
         annotations: Vec<(String, String)>,
-    ) -> BoxFuture<'static, Result<ToolOutput>> {
+    ) -> BoxFuture<'static, Result<Result<ToolOutput>>> {
+        let refusals = Refusals::to(invocation.denials.clone());
         let ports = CallPorts {
             progress: Some(invocation.progress.clone()),
-            history: None,
+            refusals: refusals.clone(),
+            whose: Whose {
+                session: Some(invocation.session.clone()),
+                run: Some(invocation.run.clone()),
+            },
+            ..CallPorts::default()
         };
+        let boundary = Boundary::new(
+            &self.plugins.host.egress.settings,
+            setup.plugin.name.clone(),
+            ports.whose.clone(),
+        );
         let setup = match setup.call(&self.plugins, ports) {
             Ok(setup) => setup,
             Err(error) => return futures::future::ready(Err(error)).boxed(),
@@ -105,8 +125,15 @@ impl WasmTool {
                 plugins.host.warm.put(key, guest);
             }
             match result {
-                Ok(output) => accept(&name, output),
-                Err(error) => Err(refusal(&name, &error)),
+                Ok(output) => accept(&name, output).map(|output| Ok(boundary.output(output))),
+                Err(error) => {
+                    let mut error = refusal(&name, &error, &boundary);
+                    if !refusals.is_empty() {
+                        // All that the model is told: which line would allow it is between the host and the operator.
+                        error = error.told(|message| format!("{message} (the plugin was refused network access)"));
+                    }
+                    Ok(Err(error))
+                }
             }
         }
         .boxed()
@@ -158,9 +185,14 @@ fn accept(name: &str, output: wit::ToolOutput) -> Result<ToolOutput> {
     })
 }
 
-/// The tool's own error, cut to what a model and a journal can bear.
-fn refusal(name: &str, error: &wit::Error) -> Error {
-    let cut = |text: &str| text[..text.floor_char_boundary(4_096)].to_owned();
+/// The tool's own error, cut to what a model and a journal can bear, and without protected values.
+pub(crate) fn refusal(name: &str, error: &wit::Error, boundary: &Boundary) -> Error {
+    // Before it is cut: of a value across the end, the beginning would be left.
+    let cut = |text: &str| {
+        let mut text = boundary.text("the plugin's error", text.to_owned());
+        text.truncate(text.floor_char_boundary(4_096));
+        text
+    };
     let code: String = error
         .code
         .chars()
@@ -183,5 +215,6 @@ fn refusal(name: &str, error: &wit::Error) -> Error {
         .iter()
         .any(|(key, value)| key == "retryable" && value == "true");
     refusal.hint = error.hint.as_deref().map(cut);
-    refusal
+    // A code without the characters that none has may be a value now.
+    boundary.error(refusal)
 }

@@ -1,12 +1,14 @@
 //! The kernel's wall around a process of ours: Landlock for files, network and signals, seccomp for everything else that a kernel offers.
 //!
-//! What the kernel lacks is left out and said; nothing here fails. Leaves out who is put behind the wall, which is for the callers.
+//! What the kernel lacks is left out and said. Leaves out who is put behind the wall, which is for the callers.
 
+mod enclosure;
 #[cfg(target_os = "linux")]
 mod landlock;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod seccomp;
 
+pub use enclosure::{Access, Enclosure, Reach, enclose, enclosure};
 use serde::{Deserialize, Serialize};
 
 /// What the kernel gave.

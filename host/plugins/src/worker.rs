@@ -3,9 +3,10 @@
 //! Parent and child talk over pipes: the child says who it is, the parent sends the component, the child answers with one line of JSON
 //! and, if it went well, the machine code. The parent alone writes the cache.
 
+mod started;
+
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -13,16 +14,20 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sandbar_protocol::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
 use crate::compile::compile;
-use crate::error::{broken, internal};
+use crate::error::broken;
 use crate::facts::Shape;
 use crate::limits::{
-    COMPILE_ADDRESS_SPACE, COMPILE_CPU_SECONDS, COMPILE_WALL, MAX_CODE_BYTES, MAX_COMPONENT_BYTES, WORKER_HANDSHAKE,
+    COMPILE_ADDRESS_SPACE, COMPILE_CPU_SECONDS, COMPILE_WALL, COMPILE_WALL_PER_MIB, MAX_CODE_BYTES,
+    MAX_COMPONENT_BYTES, WORKER_HANDSHAKE,
 };
 use crate::wall::Wall;
+
+pub(crate) use started::command;
+use started::{Process, Started};
 
 /// The first argument of a process that is a compile worker.
 pub const WORKER_ARGUMENT: &str = "__sandbar-compile-worker";
@@ -116,6 +121,9 @@ fn limit() -> std::io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct CompileWorker {
     program: PathBuf,
+    /// Whether the program is this one, which the spawner of a process behind the kernel's wall can start.
+    #[cfg(target_os = "linux")]
+    is_own: bool,
     kernel_sandbox: bool,
     /// What the first worker has said.
     wall: OnceLock<Wall>,
@@ -129,12 +137,16 @@ impl CompileWorker {
                 "this process is a compile worker, but `worker_entry` was not called",
             ));
         }
+        #[cfg(target_os = "linux")]
+        let is_own = program.is_none();
         let program = match program {
             Some(program) => program,
             None => own_program().map_err(|source| no_worker("this program can't find itself").with_source(source))?,
         };
         Ok(Self {
             program,
+            #[cfg(target_os = "linux")]
+            is_own,
             kernel_sandbox,
             wall: OnceLock::new(),
         })
@@ -147,36 +159,43 @@ impl CompileWorker {
 
     /// Compiles in a child. Every way to fail is an error that says what happened to the child.
     pub(crate) async fn compile(&self, bytes: &[u8]) -> Result<(Shape, Vec<u8>)> {
-        let mut child = Command::new(&self.program)
-            .arg(WORKER_ARGUMENT)
-            .args((!self.kernel_sandbox).then_some(WITHOUT_WALL))
-            .env_clear()
-            .env("RAYON_NUM_THREADS", "2")
-            // glibc reserves 64 MiB of address space per thread's arena; the child's address space is limited.
-            .env("MALLOC_ARENA_MAX", "2")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|source| {
-                no_worker(&format!("`{}` can't be started: {source}", self.program.display())).with_source(source)
-            })?;
-        match timeout(COMPILE_WALL, self.talk(&mut child, bytes)).await {
+        let Started {
+            stdin,
+            stdout,
+            mut process,
+        } = self.start().await.map_err(|source| {
+            no_worker(&format!("`{}` can't be started: {source}", self.program.display())).with_source(source)
+        })?;
+        let patience = patience(bytes.len());
+        match timeout(patience, self.talk(stdin, stdout, bytes)).await {
             Ok(Ok(Some(answer))) => answer,
-            Ok(Ok(None)) => Err(self.cause_of_death(&mut child).await),
+            Ok(Ok(None)) => Err(cause_of_death(&mut process).await),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(refused(&format!(
                 "compiling it took more than {} s",
-                COMPILE_WALL.as_secs()
+                patience.as_secs()
             ))),
         }
     }
 
+    /// By the spawner, if this process is behind a wall that lets it start nothing itself.
+    async fn start(&self) -> std::io::Result<Started> {
+        #[cfg(target_os = "linux")]
+        if self.is_own
+            && let Some(spawner) = crate::spawner::of_this_process()
+        {
+            return Started::by_spawner(spawner).await;
+        }
+        Started::child(&self.program, self.kernel_sandbox)
+    }
+
     /// None: the child ended without an answer.
-    async fn talk(&self, child: &mut Child, bytes: &[u8]) -> Result<Option<Result<(Shape, Vec<u8>)>>> {
-        let pipes = child.stdin.take().zip(child.stdout.take());
-        let (mut stdin, stdout) = pipes.ok_or_else(|| internal("a child process has no pipes"))?;
+    async fn talk(
+        &self,
+        mut stdin: ChildStdin,
+        stdout: ChildStdout,
+        bytes: &[u8],
+    ) -> Result<Option<Result<(Shape, Vec<u8>)>>> {
         let mut stdout = BufReader::new(stdout);
         self.shake_hands(&mut stdout).await?;
         // If the child dies while we write, reading finds out why.
@@ -226,35 +245,40 @@ impl CompileWorker {
             ))),
         }
     }
+}
 
-    async fn cause_of_death(&self, child: &mut Child) -> Error {
-        let status = match timeout(Duration::from_secs(1), child.wait()).await {
-            Ok(Ok(status)) => status,
-            _ => return refused("the compiler stopped answering"),
-        };
-        #[cfg(unix)]
-        {
-            use std::os::unix::process::ExitStatusExt;
-            // SIGABRT is how an allocation fails, SIGSEGV a stack that can't grow, SIGXCPU and SIGKILL the limit on processor time.
-            match status.signal() {
-                Some(6 | 11) => {
-                    return refused(&format!(
-                        "compiling it took more than {} GiB",
-                        COMPILE_ADDRESS_SPACE >> 30
-                    ));
-                }
-                Some(9 | 24) => {
-                    return refused(&format!(
-                        "compiling it took more than {COMPILE_CPU_SECONDS} s of processor time"
-                    ));
-                }
-                // SIGSYS: the filter of system calls.
-                Some(31) => return forbidden(),
-                _ => {}
+async fn cause_of_death(process: &mut Process) -> Error {
+    let status = match timeout(Duration::from_secs(1), process.wait()).await {
+        Ok(Ok(status)) => status,
+        _ => return refused("the compiler stopped answering"),
+    };
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::ExitStatusExt;
+        // SIGABRT is how an allocation fails, SIGSEGV a stack that can't grow, SIGXCPU and SIGKILL the limit on processor time.
+        match status.signal() {
+            Some(6 | 11) => {
+                return refused(&format!(
+                    "compiling it took more than {} GiB",
+                    COMPILE_ADDRESS_SPACE >> 30
+                ));
             }
+            Some(9 | 24) => {
+                return refused(&format!(
+                    "compiling it took more than {COMPILE_CPU_SECONDS} s of processor time"
+                ));
+            }
+            // SIGSYS: the filter of system calls.
+            Some(31) => return forbidden(),
+            _ => {}
         }
-        refused(&format!("the compiler ended with {status}"))
     }
+    refused(&format!("the compiler ended with {status}"))
+}
+
+/// How long compiling may take on the clock: a large component is honest for longer than a small one.
+fn patience(bytes: usize) -> Duration {
+    COMPILE_WALL + COMPILE_WALL_PER_MIB.mul_f64(bytes as f64 / f64::from(1 << 20))
 }
 
 /// The running program. Its file may have been replaced by a newer version since it was started.

@@ -2,41 +2,56 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use sandbar_protocol::{Error, ErrorKind, FileAccess, Result};
 
 use crate::error::storage;
+use crate::filesystem::Quota;
 
 /// A directory, opened once.
 #[derive(Debug)]
 pub struct Workspace {
     directory: OnceLock<File>,
     path: PathBuf,
+    quota: Arc<Quota>,
 }
 
 /// A further directory that a plugin sees as `/<name>`.
 #[derive(Debug, Clone)]
 pub struct Mount {
     pub name: String,
-    pub directory: std::sync::Arc<Workspace>,
+    pub directory: Arc<Workspace>,
     pub access: FileAccess,
 }
 
 impl Workspace {
     /// A directory that must be there.
-    pub fn open(path: &Path) -> Result<Self> {
-        let workspace = Self::made_when_needed(path);
+    ///
+    /// What is in it is its owner's; what guests add may have so many bytes.
+    pub fn open(path: &Path, room: u64) -> Result<Self> {
+        let workspace = Self::with_quota(path, Quota::new(room, None));
         workspace.directory.set(open(path)?).expect("nothing has opened it yet");
         Ok(workspace)
     }
 
     /// A directory of the host's own, which is made when the first plugin is to see it: most sessions never need theirs.
-    pub fn made_when_needed(path: &Path) -> Self {
+    ///
+    /// All that is in it may have so many bytes.
+    pub fn made_when_needed(path: &Path, room: u64) -> Self {
+        Self::with_quota(path, Quota::new(room, Some(path.to_owned())))
+    }
+
+    fn with_quota(path: &Path, quota: Quota) -> Self {
         Self {
             directory: OnceLock::new(),
             path: path.to_owned(),
+            quota: Arc::new(quota),
         }
+    }
+
+    pub(crate) fn quota(&self) -> Arc<Quota> {
+        self.quota.clone()
     }
 
     /// For people; the host itself goes through the open directory.

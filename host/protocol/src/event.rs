@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, Artifact, Error, Limits, ModelReply, RunId, RunResult, SessionId, Suspension, SuspensionId, ToolOutput,
+    Action, Artifact, ChildRun, DelegateOutcome, Delta, Denial, Error, MemoryOp, MemoryOutcome, ModelReply, ParentRun,
+    RunId, RunResult, RunSetup, SessionId, Suspension, SuspensionId, ToolOutput, Usage,
 };
 
 /// One committed row of a session's journal.
@@ -39,6 +40,9 @@ pub enum EventBody {
         message: String,
         /// The directory that its tools see; null without one.
         workspace: Option<crate::WorkspaceId>,
+        /// The run that gave this one its task; absent where a person or a program did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<ParentRun>,
         /// What the agent's name stood for: a run that is continued later goes on with this.
         #[serde(default, skip_serializing_if = "RunSetup::is_unknown")]
         setup: RunSetup,
@@ -96,6 +100,19 @@ pub enum EventBody {
         /// Milliseconds that the attempt took.
         ms: u64,
     },
+    /// Nothing of an answer came, and the model is asked again after a while, in the same attempt. What was shown stays valid: there was
+    /// nothing yet.
+    #[serde(rename = "model.retried")]
+    ModelRetried {
+        /// The call.
+        effect: String,
+        /// Which request of this attempt failed: 1 for the first.
+        request: u32,
+        /// Why it gave nothing.
+        error: Error,
+        /// Milliseconds until the next request.
+        wait_ms: u64,
+    },
     /// A tool call begins: the intent of an effect.
     #[serde(rename = "tool.started")]
     ToolStarted {
@@ -140,7 +157,84 @@ pub enum EventBody {
         name: String,
         #[serde(flatten)]
         outcome: ToolOutcome,
+        /// What the plugin was refused while it worked, for the person who decides about grants; absent without any.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        denials: Vec<Denial>,
         /// Milliseconds that the call took.
+        ms: u64,
+    },
+    /// A task is given to another agent: the intent of an effect.
+    #[serde(rename = "delegate.started")]
+    DelegateStarted {
+        /// Names the delegation in all events of it.
+        effect: String,
+        /// Counts the effects of the run from 1.
+        ordinal: u32,
+        /// 1, and one more each time that the run is continued in the middle of it; absent for the first. The other agent's run is the
+        /// same in all of them, and goes on where it was.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        attempt: u32,
+        /// Name of the other agent in the configuration.
+        agent: String,
+        /// What it is asked.
+        task: String,
+        /// The other agent's session and run; absent where the delegation was refused, and nobody is asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        child: Option<ChildRun>,
+    },
+    /// A delegation has ended: `text` is there if the other agent answered, `error` if it did not. A failure is data for the pattern, the
+    /// run goes on.
+    #[serde(rename = "delegate.finished")]
+    DelegateFinished {
+        /// The delegation.
+        effect: String,
+        /// Name of the other agent in the configuration.
+        agent: String,
+        #[serde(flatten)]
+        outcome: DelegateOutcome,
+        /// Calls of tools and delegations in the other agent's run; the result of this run counts them, too.
+        tool_calls: u32,
+        /// Model calls in the other agent's run; the result of this run counts them, too.
+        model_calls: u32,
+        /// What these took.
+        usage: Usage,
+        /// Milliseconds that the other agent took, without waiting for people.
+        ms: u64,
+    },
+    /// A memory operation begins: the intent of an effect.
+    #[serde(rename = "memory.started")]
+    MemoryStarted {
+        /// Names the operation in all events of it.
+        effect: String,
+        /// Counts the effects of the run from 1.
+        ordinal: u32,
+        /// 1, and one more each time that it is done again after the process died in it; absent for the first.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        attempt: u32,
+        /// Name of the memory's plugin.
+        plugin: String,
+        /// What it is asked.
+        op: MemoryOp,
+        /// The first 2 KiB of what it is given: the user's message for `recall`, message and answer for `commit`.
+        input_head: String,
+        /// SHA-256 of all that it is given, hexadecimal.
+        input_digest: String,
+        /// Whether it may be repeated: twice is the same as once.
+        idempotent: bool,
+    },
+    /// A memory operation has ended: `output` is there if the memory gave one, `error` if it failed. A failure is only recorded: the run
+    /// goes on without what would have been remembered.
+    #[serde(rename = "memory.finished")]
+    MemoryFinished {
+        /// The operation.
+        effect: String,
+        /// Name of the memory's plugin.
+        plugin: String,
+        /// What it was asked.
+        op: MemoryOp,
+        #[serde(flatten)]
+        outcome: MemoryOutcome,
+        /// Milliseconds that it took.
         ms: u64,
     },
     /// The pattern hands out a result that is kept beside the conversation.
@@ -209,24 +303,6 @@ pub enum EventBody {
     Unknown(Value),
 }
 
-/// What the name of an agent stood for when a run began.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct RunSetup {
-    /// Name of the model in the configuration.
-    pub model: String,
-    /// Name of the pattern.
-    pub pattern: String,
-    /// SHA-256 of the pattern's component, hexadecimal: replay and recovery need the same one.
-    pub pattern_digest: String,
-    /// What the model is told before the conversation.
-    pub instructions: String,
-    /// Names of the tools, in the order in which the model sees them.
-    pub tools: Vec<String>,
-    /// What the run may spend.
-    pub limits: Limits,
-}
-
 /// How a tool call ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -235,35 +311,6 @@ pub enum ToolOutcome {
     Output(ToolOutput),
     /// Why there is no output; absent if there is one.
     Error(Error),
-}
-
-/// A preview of what a call writes: shown, never journaled, void once the call is finished or discarded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Delta {
-    /// Who writes it.
-    #[serde(rename = "type")]
-    pub kind: DeltaKind,
-    /// The call that writes.
-    pub effect: Arc<str>,
-    /// Sequence of the `model.started` or `tool.started` of this attempt.
-    pub started: u64,
-    /// The attempt, as that event has it.
-    pub attempt: u32,
-    /// Bytes of this attempt's text, in UTF-8, that come before `text`.
-    pub offset: u64,
-    /// What follows.
-    pub text: String,
-}
-
-/// Who writes a preview.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum DeltaKind {
-    /// A model: text of its answer.
-    #[serde(rename = "model.delta")]
-    Model,
-    /// A tool: what it says while it works.
-    #[serde(rename = "tool.delta")]
-    Tool,
 }
 
 /// What a reader of a run gets: events in order, each committed, and previews between them.
@@ -280,20 +327,6 @@ impl Event {
     }
 }
 
-impl Delta {
-    /// JSON Schema 2020-12 of a preview as it is written.
-    pub fn schema() -> Value {
-        written::<Self>()
-    }
-}
-
-impl RunSetup {
-    /// A journal of before it was recorded.
-    fn is_unknown(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 impl EventBody {
     /// The names of all kinds, in the order in which they are declared.
     pub const NAMES: &[&str] = &[
@@ -302,8 +335,13 @@ impl EventBody {
         "model.started",
         "model.finished",
         "model.discarded",
+        "model.retried",
         "tool.started",
         "tool.finished",
+        "delegate.started",
+        "delegate.finished",
+        "memory.started",
+        "memory.finished",
         "artifact",
         "reply.discarded",
         "validation.retry",
@@ -322,8 +360,13 @@ impl EventBody {
             Self::ModelStarted { .. } => "model.started",
             Self::ModelFinished { .. } => "model.finished",
             Self::ModelDiscarded { .. } => "model.discarded",
+            Self::ModelRetried { .. } => "model.retried",
             Self::ToolStarted { .. } => "tool.started",
             Self::ToolFinished { .. } => "tool.finished",
+            Self::DelegateStarted { .. } => "delegate.started",
+            Self::DelegateFinished { .. } => "delegate.finished",
+            Self::MemoryStarted { .. } => "memory.started",
+            Self::MemoryFinished { .. } => "memory.finished",
             Self::Artifact(_) => "artifact",
             Self::ReplyDiscarded { .. } => "reply.discarded",
             Self::ValidationRetry { .. } => "validation.retry",
@@ -337,7 +380,8 @@ impl EventBody {
     }
 }
 
-fn written<T: JsonSchema>() -> Value {
+/// JSON Schema of a type as it is written.
+pub(crate) fn written<T: JsonSchema>() -> Value {
     SchemaSettings::draft2020_12()
         .for_serialize()
         .into_generator()

@@ -6,7 +6,7 @@ use futures::stream::BoxStream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Message, Result, ToolSpec, Usage};
+use crate::{Error, Message, Result, ToolSpec, Usage};
 
 /// What a model is sent.
 #[derive(Debug, Clone)]
@@ -37,6 +37,13 @@ pub struct ModelReply {
 /// One item of a model's stream: previews, then the answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ModelPart {
+    /// A request gave nothing, and the next one follows after a while; only before the first of the other parts.
+    Retrying {
+        /// Which request failed: 1 for the first.
+        request: u32,
+        error: Error,
+        wait_ms: u64,
+    },
     /// Text that follows the text so far.
     Text(String),
     /// A call whose name is known; its arguments may follow.

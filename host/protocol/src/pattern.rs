@@ -29,7 +29,7 @@ pub enum Change {
         failed: bool,
         text: Arc<str>,
     },
-    /// `request`, `answer`, `unsupported`, and what else may come.
+    /// `request`, `answer`, `delegate`, `unsupported`, and what else may come.
     Note { id: String, kind: String, text: Arc<str> },
 }
 

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::policy::Origin;
 use crate::{Error, RunId, SessionId};
 
 /// One request to an agent.
@@ -16,6 +17,9 @@ pub struct RunRequest {
     pub session: Option<SessionId>,
     /// Tightens the agent's limits; it can't loosen them.
     pub limits: Option<Limits>,
+    /// Who wants the run. What the configuration says about calls of an origin holds for all calls in it; by default they are the
+    /// model's.
+    pub origin: Origin,
 }
 
 impl RunRequest {
@@ -33,7 +37,7 @@ impl RunRequest {
 pub struct Limits {
     /// Decisions of the pattern.
     pub steps: u32,
-    /// Calls of tools.
+    /// Calls of tools and delegations, with those of delegated runs.
     pub tool_calls: u32,
     /// Wall time in milliseconds.
     pub wall_ms: u64,
@@ -135,11 +139,11 @@ pub struct RunResult {
     pub error: Option<Error>,
     /// Decisions of the pattern.
     pub steps: u32,
-    /// Those that were made; refused ones don't count.
+    /// Calls of tools and delegations that were made, with those of delegated runs; refused ones don't count.
     pub tool_calls: u32,
-    /// Those that gave an answer.
+    /// Those that gave an answer, with those of delegated runs.
     pub model_calls: u32,
-    /// Of all model calls.
+    /// Of all these model calls.
     pub usage: Usage,
     /// Milliseconds that it took, without waiting for people.
     pub wall_ms: u64,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, schema_cost};
 
 /// The longest schema that is accepted, in bytes of its JSON text.
 pub const MAX_SCHEMA_BYTES: usize = 64 * 1024;
@@ -36,6 +36,9 @@ impl Schema {
         if let Some(reference) = remote_reference(schema) {
             return Err(bad_schema(&format!("it refers to another document, `{reference}`"))
                 .with_hint("copy what it refers to into `$defs` and write `#/$defs/…`"));
+        }
+        if let Some(complaint) = schema_cost::complaint(schema) {
+            return Err(bad_schema(&complaint).with_hint("refer to a definition once, and to few in a row"));
         }
         let validator = jsonschema::draft202012::options()
             .with_pattern_options(

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::SuspensionId;
+use crate::policy::Origin;
 
 /// What a run waits for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +64,13 @@ pub struct SuspendedCall {
     pub tool: String,
     /// As they fit the tool's input schema; as text where they could not be read.
     pub arguments: Value,
+    /// Who wants it; absent where a model asked for it.
+    #[serde(default, skip_serializing_if = "is_model")]
+    pub origin: Origin,
+    /// What the call could do, each as in `read the files of /home/ada/notes`, from what is granted; nothing of it is the plugin's own
+    /// word. Absent for a tool of the embedding program.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub powers: Vec<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub destructive: bool,
     /// What the tool says it would change, as a unified diff where it can; it was asked in an instance that can't write.
@@ -76,6 +84,10 @@ pub struct Answer {
     pub value: Value,
     /// Who gave it, for the journal: `terminal`, `ada`.
     pub by: String,
+}
+
+fn is_model(origin: &Origin) -> bool {
+    *origin == Origin::Model
 }
 
 /// How long an approval holds; the answer to `approval`.

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::denial::DenialSink;
+use crate::tool_powers::ToolPowers;
 use crate::{Result, RunId, Schema, SessionId};
 
 /// What a tool says of itself, after the host's floor has been applied (a declaration can only tighten).
@@ -62,6 +64,7 @@ pub struct ToolInvocation {
     pub call_id: String,
     pub input: Arc<Value>,
     pub progress: ProgressSink,
+    pub denials: DenialSink,
 }
 
 /// Where a running call's partial output goes.
@@ -104,6 +107,11 @@ pub trait Tool: Send + Sync {
 
     /// What the input must fit, compiled once.
     fn input_schema(&self) -> &Schema;
+
+    /// What a call of it could do; none for a tool of the embedding program, which has that program's powers.
+    fn powers(&self) -> Option<&ToolPowers> {
+        None
+    }
 
     /// Dropping the future stops the call: the guest never runs again.
     fn call(&self, invocation: ToolInvocation) -> BoxFuture<'static, Result<ToolOutput>>;

@@ -12,7 +12,7 @@ macro_rules! bundled {
     };
 }
 
-pub(crate) const BUNDLED: &[Bundled] = &[bundled!("react"), bundled!("files")];
+pub(crate) const BUNDLED: &[Bundled] = &[bundled!("react"), bundled!("files"), bundled!("notes")];
 
 /// Hostile components for `sandbar demo`: each tries one thing that it must not.
 pub const DEMO_PLUGINS: &[Bundled] = &[

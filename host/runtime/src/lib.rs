@@ -44,9 +44,14 @@
 
 mod bundled;
 pub mod config;
+mod delegation;
+mod health;
+mod kernel_wall;
+mod memory;
 mod open;
 mod replay;
 mod runtime;
+mod secrets;
 mod sessions;
 mod shared;
 mod stream;
@@ -54,7 +59,9 @@ mod work;
 
 pub use bundled::DEMO_PLUGINS;
 pub use config::Config;
-pub use open::{Journal, OpenOptions, load_plugins};
+pub use kernel_wall::enclose;
+pub use memory::AgentMemory;
+pub use open::{Journal, OpenOptions, load_plugins, verify_plugins};
 pub use replay::Replay;
 pub use runtime::{AgentTool, Answered, Runtime};
 pub use sandbar_agent as agent;

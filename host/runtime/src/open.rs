@@ -1,18 +1,22 @@
 //! From a configuration to what a runtime works with: plugins, models, grants.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sandbar_llm::{ApiKey, OpenAiModel, OpenAiSettings, ScriptedModel};
-use sandbar_plugins::{Grant, GuestLimits, Kind, Mount, Plugins, PluginsConfig, Preparation, Workspace};
-use sandbar_protocol::{Clock, Error, ErrorKind, Model, Result, SystemClock, Tool};
+use sandbar_plugins::{
+    EgressSettings, Grant, GuestLimits, Kind, LockFile, Mount, Plugins, PluginsConfig, Preparation, Resolver, Verified,
+    Workspace,
+};
+use sandbar_protocol::{Clock, Error, ErrorKind, Model, Protected, Result, SystemClock, Tool};
 
 use crate::bundled::BUNDLED;
 use crate::config::Config;
 use crate::config::models::{ModelConfig, OpenAiConfig};
-use crate::config::secrets::SecretRef;
+use crate::config::secrets::{Secret, SecretRef};
+use crate::secrets::Secrets;
 
 /// What comes in from outside besides the configuration.
 #[derive(Clone)]
@@ -27,6 +31,10 @@ pub struct OpenOptions {
     pub journal: Journal,
     /// Tools of the embedding program, which every agent has beside those of its plugins. They run in this process, with its powers.
     pub tools: Vec<Arc<dyn Tool>>,
+    /// Told the values that must not get out, as soon as they are known: for whoever writes a log.
+    pub protect: Option<Arc<dyn Fn(Arc<Protected>) + Send + Sync>>,
+    /// Gives the addresses of the hosts that plugins ask; by default the system does.
+    pub resolver: Resolver,
     /// The size in bytes that the journal may grow to; none is what the disk holds.
     pub max_journal_bytes: Option<u64>,
 }
@@ -50,6 +58,8 @@ impl Default for OpenOptions {
             entropy: Arc::new(|| getrandom::u64().expect("the system has a source of random numbers")),
             journal: Journal::Disk,
             tools: Vec::new(),
+            protect: None,
+            resolver: Resolver::default(),
             max_journal_bytes: None,
         }
     }
@@ -63,14 +73,26 @@ impl std::fmt::Debug for OpenOptions {
     }
 }
 
-/// The plugins of a configuration, without a journal: what `plugins list` needs.
+/// The plugins of a configuration, without a journal and without secrets: what `plugins list` needs.
 pub async fn load_plugins(config: &Config, options: &OpenOptions) -> Result<Arc<Plugins>> {
+    load_plugins_with(config, options, EgressSettings::default()).await
+}
+
+pub(crate) async fn load_plugins_with(
+    config: &Config,
+    options: &OpenOptions,
+    egress: EgressSettings,
+) -> Result<Arc<Plugins>> {
     let limits = config.guest_limits;
     let settings = PluginsConfig {
         directories: config.plugin_directories.clone(),
         bundled: BUNDLED.to_vec(),
         cache_directory: config.data_dir.join("cache").join("components"),
         worker: options.worker.clone(),
+        lock: config.lock_file.as_ref().map(|path| LockFile {
+            path: path.clone(),
+            clock: options.clock.clone(),
+        }),
         kernel_sandbox: config.kernel_sandbox,
         limits: GuestLimits {
             memory_bytes: limits.memory_bytes,
@@ -79,6 +101,7 @@ pub async fn load_plugins(config: &Config, options: &OpenOptions) -> Result<Arc<
         },
         max_instances: config.max_instances,
         guest_memory_bytes: config.guest_memory_bytes,
+        egress,
     };
     let progress = options.progress.clone();
     Plugins::open(settings, move |preparation| {
@@ -89,17 +112,36 @@ pub async fn load_plugins(config: &Config, options: &OpenOptions) -> Result<Arc<
     .await
 }
 
+/// Compares the files in the plugin directories with `sandbar.lock`; nothing is compiled, and nothing runs.
+pub fn verify_plugins(config: &Config) -> Result<Vec<Verified>> {
+    let path = config.lock_file.clone().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Config,
+            "no-lock",
+            "no file is configured that says what was approved",
+        )
+        .with_hint("a program that embeds Sandbar names one as `Config::lock_file`")
+    })?;
+    let clock = Arc::new(SystemClock);
+    sandbar_plugins::verify(&config.plugin_directories, BUNDLED, &LockFile { path, clock })
+}
+
 /// Refuses names in the configuration that no plugin has. A broken plugin has its name; using it says why it is broken.
 pub(crate) fn check_names(config: &Config, plugins: &Plugins) -> Result<()> {
     let (tools, patterns) = (plugins.named(Kind::Tool), plugins.named(Kind::Pattern));
-    match config.check_plugins(&tools, &patterns).into_iter().next() {
+    let memories = plugins.named(Kind::Memory);
+    match config.check_plugins(&tools, &patterns, &memories).into_iter().next() {
         Some(error) => Err(error),
         None => Ok(()),
     }
 }
 
 /// A key that is missing is an error here only for the agent that is taken when a request names none.
-pub(crate) fn models(config: &Config, options: &OpenOptions) -> Result<BTreeMap<String, Arc<dyn Model>>> {
+pub(crate) fn models(
+    config: &Config,
+    options: &OpenOptions,
+    secrets: &Secrets,
+) -> Result<BTreeMap<String, Arc<dyn Model>>> {
     let needed = config
         .agents
         .get(&config.default_agent)
@@ -111,7 +153,7 @@ pub(crate) fn models(config: &Config, options: &OpenOptions) -> Result<BTreeMap<
             let model: Arc<dyn Model> = match model {
                 ModelConfig::Scripted { script } => Arc::new(ScriptedModel::load(name.as_str(), script)?),
                 ModelConfig::OpenAi(model) => {
-                    let settings = openai_settings(name, model, options);
+                    let settings = openai_settings(name, model, options, secrets.key(name));
                     match settings.key {
                         ApiKey::Missing(error) if needed == Some(name) => return Err(error),
                         _ => Arc::new(OpenAiModel::new(settings)?),
@@ -123,17 +165,19 @@ pub(crate) fn models(config: &Config, options: &OpenOptions) -> Result<BTreeMap<
         .collect()
 }
 
-fn openai_settings(name: &str, model: &OpenAiConfig, options: &OpenOptions) -> OpenAiSettings {
-    let key = match &model.api_key {
+fn openai_settings(
+    name: &str,
+    model: &OpenAiConfig,
+    options: &OpenOptions,
+    key: Option<&Result<Secret>>,
+) -> OpenAiSettings {
+    let key = match key {
         None => ApiKey::None,
-        // The configuration has made a file's path whole.
-        Some(reference) => match reference.read(Path::new("")) {
-            Ok(secret) => ApiKey::Known {
-                value: secret.expose().to_owned(),
-                from: reference.place(),
-            },
-            Err(error) => ApiKey::Missing(missing_key(name, reference, error)),
+        Some(Ok(secret)) => ApiKey::Known {
+            value: secret.expose().to_owned(),
+            from: model.api_key.as_ref().map(SecretRef::place).unwrap_or_default(),
         },
+        Some(Err(error)) => ApiKey::Missing(error.clone()),
     };
     OpenAiSettings {
         name: name.to_owned(),
@@ -150,18 +194,6 @@ fn openai_settings(name: &str, model: &OpenAiConfig, options: &OpenOptions) -> O
     }
 }
 
-fn missing_key(name: &str, reference: &SecretRef, error: Error) -> Error {
-    let put = match reference {
-        SecretRef::Env(variable) => format!("export {variable}=…"),
-        SecretRef::File(path) => format!("write the key into `{}`", path.display()),
-    };
-    error
-        .told(|text| format!("the model `{name}` has no key: {text}"))
-        .with_hint(format!(
-            "{put}, or set `api_key` of `[models.{name}]` to where the key is"
-        ))
-}
-
 /// Opens every mount once: sessions share the handles.
 pub(crate) fn grants(config: &Config) -> Result<BTreeMap<String, Grant>> {
     config
@@ -171,7 +203,7 @@ pub(crate) fn grants(config: &Config) -> Result<BTreeMap<String, Grant>> {
             let mounts = grant.mounts.iter().map(|mount| {
                 Ok(Mount {
                     name: mount.name.clone(),
-                    directory: Arc::new(Workspace::open(&mount.path)?),
+                    directory: Arc::new(Workspace::open(&mount.path, config.workspace_bytes)?),
                     access: mount.access,
                 })
             });
@@ -179,7 +211,7 @@ pub(crate) fn grants(config: &Config) -> Result<BTreeMap<String, Grant>> {
             Ok((
                 plugin.clone(),
                 Grant {
-                    files: grant.files,
+                    powers: grant.powers.clone(),
                     mounts,
                     config: grant.config.clone(),
                 },
@@ -220,7 +252,7 @@ mod tests {
         let open = |key: &str| {
             let config =
                 Config::from_toml(&format!("{agent}{key}{other}"), directory.path()).expect("a good configuration");
-            models(&config, &OpenOptions::default())
+            models(&config, &OpenOptions::default(), &Secrets::read(&config))
         };
         let error = open("api_key = 'env:SANDBAR_TEST_NO_SUCH_VARIABLE'\n").expect_err("the key is missing");
         assert_eq!(error.kind, ErrorKind::Config);

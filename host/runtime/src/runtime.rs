@@ -3,17 +3,20 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbar_agent::{Attended, Cancel, Inbox, ResourceLocks, RunPlace, Tape};
-use sandbar_plugins::Plugins;
+use sandbar_plugins::{EgressSettings, Plugins};
 use sandbar_protocol::{
-    Answer, Answerers, Error, ErrorKind, Result, RunId, RunRequest, RunResult, StopReason, SuspensionId, ToolSpec,
-    kill_point,
+    Answer, Answerers, AuditEntry, Error, ErrorKind, Result, RunId, RunRequest, RunResult, StopReason, SuspensionId,
+    ToolPowers, ToolSpec, kill_point,
 };
 use sandbar_store::{Store, StoreOptions, SuspensionState, run_finished};
 use tokio::sync::oneshot;
 
 use crate::config::Config;
-use crate::open::{Journal, OpenOptions, check_names, grants, load_plugins, models};
+use crate::delegation;
+use crate::health;
+use crate::open::{Journal, OpenOptions, check_names, grants, load_plugins_with, models};
 use crate::replay::Replay;
+use crate::secrets::Secrets;
 use crate::sessions::Sessions;
 use crate::shared::{Shared, tools};
 use crate::stream::RunStream;
@@ -25,7 +28,7 @@ const MAX_MESSAGE_BYTES: usize = 4 << 20;
 /// An open runtime. Clones are handles to the same one.
 #[derive(Debug, Clone)]
 pub struct Runtime {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// A tool that an agent has.
@@ -34,6 +37,31 @@ pub struct AgentTool {
     /// The plugin that it is of.
     pub plugin: String,
     pub spec: Arc<ToolSpec>,
+    /// What a call of it could do, except that it sees no workspace here.
+    pub powers: Option<ToolPowers>,
+}
+
+/// Runs that begin or go on in a session that is held.
+pub(crate) struct Start {
+    pub(crate) held: Held,
+    /// One at least.
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) attended: Attended,
+    pub(crate) cancel: Cancel,
+    /// The run above waits for the end of this one here.
+    pub(crate) by_parent: bool,
+}
+
+impl Start {
+    fn new(held: Held, jobs: Vec<Job>, attended: Attended) -> Self {
+        Self {
+            held,
+            jobs,
+            attended,
+            cancel: Cancel::default(),
+            by_parent: false,
+        }
+    }
 }
 
 /// What became of an answer.
@@ -51,19 +79,42 @@ impl Runtime {
     }
 
     pub async fn open_with(config: Config, options: OpenOptions) -> Result<Self> {
-        let models = models(&config, &options)?;
+        let secrets = Secrets::read(&config);
+        if let Some(protect) = &options.protect {
+            protect(secrets.protected.clone());
+        }
+        let models = models(&config, &options, &secrets)?;
         let grants = Arc::new(grants(&config)?);
         let store_options = StoreOptions {
             clock: options.clock.clone(),
             max_bytes: options.max_journal_bytes,
+            protected: secrets.protected.clone(),
             ..StoreOptions::default()
         };
         let store = match options.journal {
             Journal::Disk => Store::open(&config.data_dir, store_options)?,
             Journal::Memory => Store::in_memory(store_options)?,
         };
-        let plugins = load_plugins(&config, &options).await?;
+        let egress = EgressSettings {
+            resolver: options.resolver.clone(),
+            ..secrets.egress(&config, store.audit_sink())
+        };
+        let plugins = load_plugins_with(&config, &options, egress).await?;
         check_names(&config, &plugins)?;
+        if let Some(agent) = config.agents.get(&config.default_agent) {
+            secrets.check(&config, &plugins, &agent.plugins)?;
+        }
+        for name in plugins.recorded() {
+            store.audit(recorded(&plugins, name)).await?;
+        }
+        if config.put_aside {
+            plugins.watch(health::watch(&store)?);
+        }
+        let kept = store.clone();
+        plugins.keep_in(Arc::new(move |space, call| {
+            let kept = kept.clone();
+            Box::pin(async move { kept.key_values(space, call).await })
+        }));
         Ok(Self {
             shared: Arc::new(Shared {
                 config,
@@ -72,6 +123,7 @@ impl Runtime {
                 plugins,
                 models,
                 grants,
+                secrets,
                 sessions: Sessions::default(),
                 locks: ResourceLocks::default(),
                 inbox: Inbox::default(),
@@ -104,6 +156,7 @@ impl Runtime {
     /// The same with somebody there.
     pub async fn run_attended(&self, request: RunRequest, attended: Attended) -> Result<RunStream> {
         check_message(&request.message)?;
+        let message = self.shared.cleaned(&request.message, "a message");
         kill_point("runtime.run.asked");
         let run = RunId::from_entropy((self.shared.options.entropy)());
         let held = match &request.session {
@@ -113,14 +166,21 @@ impl Runtime {
             _ => self.shared.begin(request.session, request.agent.as_deref())?,
         };
         let unfinished = self.shared.unfinished_job(&held, &attended)?;
+        let mut agent = self.shared.agent(&held, &held.agent, &run, request.limits)?;
+        agent.origin = request.origin;
         let job = Job {
-            agent: self.shared.agent(&held, &held.agent, &run, request.limits)?,
+            agent,
             run,
-            message: request.message,
+            parent: None,
+            message,
             tape: Tape::default(),
             cancelled: false,
         };
-        Ok(self.start(held, unfinished.into_iter().chain([job]).collect(), attended))
+        Ok(self.start(Start::new(
+            held,
+            unfinished.into_iter().chain([job]).collect(),
+            attended,
+        )))
     }
 
     /// Goes on with a run that was cut off, or that has an answer to go on with.
@@ -133,7 +193,7 @@ impl Runtime {
         let held = self.shared.take_up(&found.session, None).await?;
         // Again, now that nobody else can change it.
         let job = self.shared.recorded_job(&held, &self.shared.store.run(run)?)?;
-        Ok(self.start(held, vec![job], attended))
+        Ok(self.start(Start::new(held, vec![job], attended)))
     }
 
     /// Answers what a run waits for, and goes on with the run unless somebody else has its session and will.
@@ -145,6 +205,7 @@ impl Runtime {
         attended: Attended,
     ) -> Result<Answered> {
         let found = self.shared.check_answer(id, &answer, who)?;
+        let answer = self.shared.cleaned_answer(answer);
         if let Err(error) = self.shared.store.answer(id, answer).await {
             if error.code == "suspension-expired" {
                 // Its run ends for that reason, with nobody asked again.
@@ -178,8 +239,15 @@ impl Runtime {
         crate::replay::replay(&self.shared, run).await
     }
 
-    fn start(&self, held: Held, jobs: Vec<Job>, attended: Attended) -> RunStream {
-        let cancel = Cancel::default();
+    pub(crate) fn start(&self, start: Start) -> RunStream {
+        let Start {
+            held,
+            jobs,
+            attended,
+            cancel,
+            by_parent,
+        } = start;
+        let attended = self.shared.cleaned_attended(attended);
         let (sender, finished) = oneshot::channel();
         let last = jobs.last().map(|job| job.run.clone());
         let stream = RunStream {
@@ -198,18 +266,26 @@ impl Runtime {
             inbox: self.shared.inbox.clone(),
             consent: self.shared.config.consent.clone(),
             clock: self.shared.options.clock.clone(),
+            delegate: delegation::delegate(&self.shared),
         };
         self.watch_inbox();
         let shared = Arc::downgrade(&self.shared);
+        let delegated = jobs.iter().filter(|job| job.parent.is_some() && !by_parent);
+        let delegated: Vec<RunId> = delegated.map(|job| job.run.clone()).collect();
         let mut runs = self.shared.runs();
         while runs.try_join_next().is_some() {}
         kill_point("runtime.run.started");
         runs.spawn(async move {
-            let result = work(held, jobs, attended, cancel, place, &shared).await;
+            let result = work(held, jobs, attended.clone(), cancel, place, &shared).await;
             let waits = (result.stop_reason == StopReason::Suspended).then(|| result.run.clone());
             // First, so that nobody else takes the session for an answer that is given when it is known that the run waits.
             if let (Some(run), Some(shared)) = (waits, shared.upgrade()) {
                 Self { shared }.go_on_if_answered(&run).await;
+            }
+            for run in delegated {
+                if let Some(shared) = shared.upgrade() {
+                    Self { shared }.go_on_above(&run, &attended).await;
+                }
             }
             // Nobody may be reading.
             let _ = sender.send(result);
@@ -217,13 +293,18 @@ impl Runtime {
         stream
     }
 
-    /// An answer may have come after the run had looked for one, and before its session could be taken by who brought it.
+    /// An answer, or the end of a delegated run, may have come after the run had looked for one, and before its session could be taken by
+    /// who brought it.
     async fn go_on_if_answered(&self, run: &RunId) {
-        let answered = self.shared.store.suspensions(run).map(|found| {
+        let store = &self.shared.store;
+        let answered = store.suspensions(run).map(|found| {
             let mut found = found.into_iter();
             found.any(|found| found.state == SuspensionState::Answered)
         });
-        if answered.unwrap_or(false)
+        let child_ended = store
+            .open_child(run)
+            .map(|child| child.is_some_and(|child| child.stop_reason.is_some()));
+        if (answered.unwrap_or(false) || child_ended.unwrap_or(false))
             && let Err(error) = Box::pin(self.resume(run, Attended::Nobody)).await
         {
             tracing::info!(%run, %error, "a run with an answer is left to who brought it");
@@ -259,6 +340,7 @@ impl Runtime {
             let named = tools.map(|tool| AgentTool {
                 plugin: plugin.clone(),
                 spec: tool.spec().clone(),
+                powers: tool.powers().cloned(),
             });
             named.collect::<Vec<_>>()
         };
@@ -276,6 +358,15 @@ impl Runtime {
         }
         // Their sessions are free for others then. Where the journal has failed, who used it has been told.
         let _ = self.shared.store.settle().await;
+    }
+}
+
+/// A plugin that `sandbar.lock` had nothing of.
+fn recorded(plugins: &Plugins, name: &str) -> AuditEntry {
+    AuditEntry {
+        plugin: Some(name.to_owned()),
+        digest: plugins.get(name).map(|plugin| plugin.digest.clone()),
+        ..AuditEntry::of("plugin.record", name)
     }
 }
 

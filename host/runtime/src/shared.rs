@@ -1,14 +1,16 @@
 //! What an open runtime consists of, and how a request becomes work on a session.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sandbar_agent::{Attended, Inbox, ResourceLocks, RunAgent, Tape};
+use sandbar_agent::{Attended, Inbox, ResourceLocks, RunAgent, RunMemory, Tape};
 use sandbar_plugins::{Grant, Kind, Plugins, Sandbox, SandboxSpec, Workspace};
+use sandbar_protocol::policy::Origin;
 use sandbar_protocol::{
-    Answer, Answerers, Error, ErrorKind, Limits, Model, Result, RunId, Schema, SessionId, SuspensionId, Tool,
-    WorkspaceId, kill_point,
+    Answer, Answerers, AuditDecision, AuditEntry, Error, ErrorKind, Limits, Model, Result, RunId, Schema, SessionId,
+    SuspensionId, Tool, WorkspaceId, kill_point,
 };
 use sandbar_store::{
     NewSession, NewWorkspace, RunSummary, Store, SuspensionState, SuspensionSummary, WorkspaceKind, run_finished,
@@ -19,8 +21,10 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::config::agents::AgentConfig;
+use crate::kernel_wall::check_workspace;
 use crate::open::{OpenOptions, no_agent};
 
+use crate::secrets::Secrets;
 use crate::sessions::{self, Kept, Sessions};
 use crate::work::{Held, Job};
 
@@ -31,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) models: BTreeMap<String, Arc<dyn Model>>,
     pub(crate) grants: Arc<BTreeMap<String, Grant>>,
+    pub(crate) secrets: Secrets,
     pub(crate) sessions: Sessions,
     pub(crate) locks: ResourceLocks,
     pub(crate) inbox: Inbox,
@@ -120,6 +125,7 @@ impl Shared {
         run: &RunId,
         limits: Option<Limits>,
     ) -> Result<RunAgent> {
+        self.secrets.check(&self.config, &self.plugins, &agent.plugins)?;
         let mut tools = tools(&held.kept.sandbox, &agent.plugins);
         tools.extend(self.options.tools.iter().cloned());
         Ok(RunAgent {
@@ -127,6 +133,7 @@ impl Shared {
             instructions: agent.instructions.clone(),
             model: self.model(&agent.model)?,
             tools,
+            memory: agent.memory.as_deref().map(|name| memory(&held.kept.sandbox, name)),
             pattern: held.kept.sandbox.pattern(&agent.pattern, run)?,
             pattern_is: (
                 agent.pattern.clone(),
@@ -134,6 +141,8 @@ impl Shared {
             ),
             limits: limits.map_or(agent.limits, |limits| agent.limits.tightened_by(limits)),
             when_used_up: agent.when_used_up,
+            origin: Origin::default(),
+            delegates: agent.delegates.clone(),
         })
     }
 
@@ -149,12 +158,9 @@ impl Shared {
         let Some(run) = self.store.unfinished_run(held.writer.session())? else {
             return Ok(None);
         };
-        let now_ms = self.options.clock.now_ms();
-        let waiting =
-            |found: &SuspensionSummary| found.state == SuspensionState::Open && found.suspension.expires_ms > now_ms;
         if matches!(attended, Attended::Nobody)
             && !run.cancel_asked
-            && let Some(open) = self.store.suspensions(&run.id)?.into_iter().find(waiting)
+            && let Some(open) = self.waits_for(&run)?
         {
             let message = format!(
                 "the run `{}` of the session `{}` waits for an answer to `{}` ({})",
@@ -171,6 +177,23 @@ impl Shared {
             );
         }
         self.recorded_job(held, &run).map(Some)
+    }
+
+    /// What a run waits for: a question of its own, or of a run that works for it.
+    fn waits_for(&self, run: &RunSummary) -> Result<Option<SuspensionSummary>> {
+        let now_ms = self.options.clock.now_ms();
+        let waiting =
+            |found: &SuspensionSummary| found.state == SuspensionState::Open && found.suspension.expires_ms > now_ms;
+        let mut run = run.clone();
+        loop {
+            if let Some(open) = self.store.suspensions(&run.id)?.into_iter().find(waiting) {
+                return Ok(Some(open));
+            }
+            match self.store.open_child(&run.id)? {
+                Some(child) if child.stop_reason.is_none() => run = child,
+                _ => return Ok(None),
+            }
+        }
     }
 
     /// A run as the journal has it: it goes on with what it began with, also where the configuration has changed since.
@@ -201,13 +224,16 @@ impl Shared {
             }
             agent.pattern_is = (setup.pattern, digest);
         }
+        agent.memory = setup.memory.as_deref().map(|name| memory(&held.kept.sandbox, name));
         agent.instructions = setup.instructions;
         agent.limits = setup.limits;
+        agent.origin = setup.origin;
         if self.models.contains_key(&setup.model) {
             agent.model = self.model(&setup.model)?;
         }
         Ok(Job {
             run: run.clone(),
+            parent: start.parent,
             message: start.message,
             agent,
             tape,
@@ -246,6 +272,55 @@ impl Shared {
         Ok(found)
     }
 
+    /// A text from outside without the values that must not get any further.
+    pub(crate) fn cleaned(&self, text: &str, what: &str) -> String {
+        match self.secrets.protected.redact(text) {
+            Cow::Borrowed(_) => text.to_owned(),
+            Cow::Owned(redacted) => {
+                self.note_leak(text.as_bytes(), what);
+                redacted
+            }
+        }
+    }
+
+    /// The same for what a person has answered.
+    pub(crate) fn cleaned_answer(&self, mut answer: Answer) -> Answer {
+        let written = answer.value.to_string();
+        if self.secrets.protected.redact_json(&mut answer.value) {
+            self.note_leak(written.as_bytes(), "an answer");
+        }
+        answer
+    }
+
+    /// Whoever is asked may answer with a value that must not get any further.
+    pub(crate) fn cleaned_attended(self: &Arc<Self>, attended: Attended) -> Attended {
+        let Attended::By(asker) = attended else {
+            return attended;
+        };
+        if self.secrets.protected.is_empty() {
+            return Attended::By(asker);
+        }
+        let shared = Arc::downgrade(self);
+        Attended::By(Arc::new(move |suspension| {
+            let (answer, shared) = (asker(suspension), shared.clone());
+            Box::pin(async move {
+                let answer = answer.await?;
+                // Without the runtime nobody goes on with it.
+                Some(shared.upgrade()?.cleaned_answer(answer))
+            })
+        }))
+    }
+
+    fn note_leak(&self, text: &[u8], what: &str) {
+        if let Some(leak) = self.secrets.protected.find(text) {
+            let entry = AuditEntry {
+                decision: AuditDecision::Redacted,
+                ..AuditEntry::of("leak", &format!("{} as {} in {what}", leak.name, leak.form))
+            };
+            (self.store.audit_sink())(entry);
+        }
+    }
+
     /// The configured directory, which sessions share, or one of the session's own.
     fn new_workspace(&self) -> Result<(NewWorkspace, Arc<Workspace>)> {
         let (id, kind, path) = match &self.config.workspace {
@@ -259,14 +334,11 @@ impl Shared {
                 (id, WorkspaceKind::Own, path)
             }
         };
-        let workspace = Arc::new(match kind {
-            WorkspaceKind::User => Workspace::open(&path)?,
-            WorkspaceKind::Own => Workspace::made_when_needed(&path),
-        });
+        let workspace = self.workspace_at(kind, &path)?;
         Ok((NewWorkspace { id, kind, path }, workspace))
     }
 
-    fn open_workspace(&self, id: &WorkspaceId) -> Result<Arc<Workspace>> {
+    pub(crate) fn open_workspace(&self, id: &WorkspaceId) -> Result<Arc<Workspace>> {
         let workspace = self.store.workspace(id)?.ok_or_else(|| {
             Error::new(
                 ErrorKind::Storage,
@@ -274,9 +346,15 @@ impl Shared {
                 format!("there is no workspace `{id}`"),
             )
         })?;
-        Ok(Arc::new(match workspace.kind {
-            WorkspaceKind::User => Workspace::open(&workspace.path)?,
-            WorkspaceKind::Own => Workspace::made_when_needed(&workspace.path),
+        check_workspace(&workspace.path, &self.config)?;
+        self.workspace_at(workspace.kind, &workspace.path)
+    }
+
+    fn workspace_at(&self, kind: WorkspaceKind, path: &Path) -> Result<Arc<Workspace>> {
+        let room = self.config.workspace_bytes;
+        Ok(Arc::new(match kind {
+            WorkspaceKind::User => Workspace::open(path, room)?,
+            WorkspaceKind::Own => Workspace::made_when_needed(path, room),
         }))
     }
 
@@ -289,7 +367,7 @@ impl Shared {
         })
     }
 
-    fn sandbox(&self, session: &SessionId, workspace: Arc<Workspace>) -> Arc<Sandbox> {
+    pub(crate) fn sandbox(&self, session: &SessionId, workspace: Arc<Workspace>) -> Arc<Sandbox> {
         Arc::new(self.plugins.sandbox(SandboxSpec {
             session: session.clone(),
             workspace: Some(workspace),
@@ -308,6 +386,14 @@ pub(crate) fn tools(sandbox: &Sandbox, plugins: &[String]) -> Vec<Arc<dyn Tool>>
         }
     }
     tools
+}
+
+/// A memory that can't be used is told so by whoever asks it, and stops nobody.
+fn memory(sandbox: &Sandbox, name: &str) -> RunMemory {
+    RunMemory {
+        name: name.to_owned(),
+        plugin: sandbox.memory(name),
+    }
 }
 
 /// A user's directory is one workspace for all sessions that see it.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use sandbar_agent::{Attended, Cancel, RunAgent, RunInput, RunPlace, Tape};
-use sandbar_protocol::{RunId, RunResult, StopReason, WorkspaceId, kill_point};
+use sandbar_protocol::{ParentRun, RunId, RunResult, StopReason, WorkspaceId, kill_point};
 use sandbar_store::SessionWriter;
 
 use crate::config::agents::AgentConfig;
@@ -21,6 +21,8 @@ pub(crate) struct Held {
 /// One run, begun or not.
 pub(crate) struct Job {
     pub(crate) run: RunId,
+    /// The run that waits for this one.
+    pub(crate) parent: Option<ParentRun>,
     pub(crate) message: String,
     pub(crate) agent: RunAgent,
     pub(crate) tape: Tape,
@@ -49,6 +51,7 @@ pub(crate) async fn work(
             writer: writer.clone(),
             conversation,
             run: job.run,
+            parent: job.parent,
             message: job.message,
             agent: job.agent,
             place: place.clone(),

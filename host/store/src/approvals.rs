@@ -1,8 +1,9 @@
 //! The table of standing approvals: what a person allowed for more than one call.
 
-use rusqlite::{Connection, Row, params};
-use sandbar_protocol::{Error, ErrorKind, Result, SessionId, WorkspaceId, kill_point};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use sandbar_protocol::{AuditEntry, DecidedBy, Error, ErrorKind, Result, SessionId, WorkspaceId, kill_point};
 
+use crate::audit::plugin_of;
 use crate::columns;
 use crate::error::Doing as _;
 
@@ -36,7 +37,7 @@ pub struct StandingApproval {
     pub approved_ms: u64,
 }
 
-pub(crate) fn insert(connection: &Connection, new: &NewApproval, now_ms: u64) -> Result<()> {
+pub(crate) fn insert(connection: &Connection, new: &NewApproval, now_ms: u64) -> Result<Vec<AuditEntry>> {
     let (kind, place) = new.place.columns();
     connection
         .prepare_cached(
@@ -46,7 +47,13 @@ pub(crate) fn insert(connection: &Connection, new: &NewApproval, now_ms: u64) ->
         .and_then(|mut statement| statement.execute(params![new.tool, new.digest, kind, place, new.by, now_ms as i64]))
         .doing("record an approval")?;
     kill_point("store.approval.inserted");
-    Ok(())
+    Ok(vec![entry(
+        "approval.give",
+        &new.tool,
+        &new.digest,
+        &new.place,
+        &new.by,
+    )])
 }
 
 pub(crate) fn holds(
@@ -55,15 +62,16 @@ pub(crate) fn holds(
     digest: &str,
     session: &SessionId,
     workspace: Option<&WorkspaceId>,
-) -> Result<bool> {
+) -> Result<Option<String>> {
     connection
         .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM approvals WHERE tool = ?1 AND digest = ?2
-            AND ((kind = 'session' AND place = ?3) OR (kind = 'workspace' AND place = ?4)))",
+            "SELECT decider FROM approvals WHERE tool = ?1 AND digest = ?2
+            AND ((kind = 'session' AND place = ?3) OR (kind = 'workspace' AND place = ?4)) ORDER BY id LIMIT 1",
         )
         .and_then(|mut statement| {
             let workspace = workspace.map(WorkspaceId::as_str);
-            statement.query_row(params![tool, digest, session.as_str(), workspace], |row| row.get(0))
+            let wanted = params![tool, digest, session.as_str(), workspace];
+            statement.query_row(wanted, |row| row.get(0)).optional()
         })
         .doing("look for an approval")
 }
@@ -76,17 +84,42 @@ pub(crate) fn list(connection: &Connection) -> Result<Vec<StandingApproval>> {
         .doing("list the approvals")
 }
 
-pub(crate) fn revoke(connection: &Connection, id: u64) -> Result<()> {
+pub(crate) fn revoke(connection: &Connection, id: u64, by: &str) -> Result<Vec<AuditEntry>> {
     let gone = connection
-        .prepare_cached("DELETE FROM approvals WHERE id = ?")
-        .and_then(|mut statement| statement.execute([i64::try_from(id).unwrap_or(i64::MAX)]))
+        .prepare_cached(
+            "DELETE FROM approvals WHERE id = ? RETURNING id, tool, digest, kind, place, decider, approved_ms",
+        )
+        .and_then(|mut statement| {
+            let id = i64::try_from(id).unwrap_or(i64::MAX);
+            statement.query_row([id], approval).optional()
+        })
         .doing("revoke an approval")?;
     match gone {
-        0 => Err(
+        None => Err(
             Error::new(ErrorKind::NotFound, "no-approval", format!("there is no approval {id}"))
                 .with_hint("`sandbar grants list` numbers them"),
         ),
-        _ => Ok(()),
+        Some(gone) => Ok(vec![entry(
+            "approval.revoke",
+            &gone.tool,
+            &gone.digest,
+            &gone.place,
+            by,
+        )]),
+    }
+}
+
+/// What the audit has of a standing approval: its session is the one where it holds, if it holds in one.
+fn entry(action: &str, tool: &str, digest: &str, place: &ApprovalPlace, by: &str) -> AuditEntry {
+    AuditEntry {
+        session: match place {
+            ApprovalPlace::Session(id) => Some(id.clone()),
+            ApprovalPlace::Workspace(_) => None,
+        },
+        plugin: plugin_of(tool),
+        digest: Some(digest.to_owned()),
+        by: DecidedBy::of_answer(by),
+        ..AuditEntry::of(action, tool)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, Row, params};
-use sandbar_protocol::{Event, EventBody, Result, RunId, ToolOutcome, kill_point};
+use sandbar_protocol::{DelegateOutcome, Event, EventBody, MemoryOutcome, Result, RunId, ToolOutcome, kill_point};
 
 use crate::columns;
 use crate::error::Doing as _;
@@ -13,12 +13,15 @@ use crate::error::Doing as _;
 pub enum EffectKind {
     Model,
     Tool,
+    Memory,
+    /// Its idempotency key is the id of the other agent's run.
+    Delegate,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EffectOutcome {
     Finished,
-    /// A tool's error, which the model was told.
+    /// An error of a tool or of another agent, which the run was told, or of a memory.
     Failed,
     /// A model call's attempt that gave no answer; another may follow.
     Discarded,
@@ -32,7 +35,7 @@ pub struct EffectSummary {
     pub parent: Option<String>,
     pub ordinal: u32,
     pub kind: EffectKind,
-    /// The model or the tool.
+    /// The model, the tool, the other agent or the memory.
     pub name: String,
     pub idempotency_key: Option<String>,
     pub argument_digest: Option<String>,
@@ -155,6 +158,44 @@ fn intent(event: &Event) -> Option<Intent<'_>> {
             idempotent: *idempotent,
             outcome: None,
         }),
+        EventBody::DelegateStarted {
+            effect,
+            ordinal,
+            agent,
+            child,
+            ..
+        } => Some(Intent {
+            event,
+            id: effect,
+            parent: None,
+            ordinal: *ordinal,
+            kind: EffectKind::Delegate,
+            name: agent,
+            idempotency_key: child.as_ref().map(|child| child.run.as_str()),
+            argument_digest: None,
+            // Whoever repeats it finds the run of the other agent.
+            idempotent: true,
+            outcome: None,
+        }),
+        EventBody::MemoryStarted {
+            effect,
+            ordinal,
+            plugin,
+            input_digest,
+            idempotent,
+            ..
+        } => Some(Intent {
+            event,
+            id: effect,
+            parent: None,
+            ordinal: *ordinal,
+            kind: EffectKind::Memory,
+            name: plugin,
+            idempotency_key: None,
+            argument_digest: Some(input_digest),
+            idempotent: *idempotent,
+            outcome: None,
+        }),
         _ => None,
     }
 }
@@ -167,6 +208,20 @@ fn conclusion(event: &Event) -> Option<(&str, EffectOutcome)> {
             let outcome = match outcome {
                 ToolOutcome::Output(_) => EffectOutcome::Finished,
                 ToolOutcome::Error(_) => EffectOutcome::Failed,
+            };
+            Some((effect, outcome))
+        }
+        EventBody::DelegateFinished { effect, outcome, .. } => {
+            let outcome = match outcome {
+                DelegateOutcome::Text(_) => EffectOutcome::Finished,
+                DelegateOutcome::Error(_) => EffectOutcome::Failed,
+            };
+            Some((effect, outcome))
+        }
+        EventBody::MemoryFinished { effect, outcome, .. } => {
+            let outcome = match outcome {
+                MemoryOutcome::Output(_) => EffectOutcome::Finished,
+                MemoryOutcome::Error(_) => EffectOutcome::Failed,
             };
             Some((effect, outcome))
         }
@@ -245,6 +300,8 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<EffectSummary> {
         ordinal: row.get(2)?,
         kind: match row.get::<_, String>(3)?.as_str() {
             "model" => EffectKind::Model,
+            "memory" => EffectKind::Memory,
+            "delegate" => EffectKind::Delegate,
             _ => EffectKind::Tool,
         },
         name: row.get(4)?,
@@ -261,6 +318,8 @@ impl EffectKind {
         match self {
             Self::Model => "model",
             Self::Tool => "tool",
+            Self::Memory => "memory",
+            Self::Delegate => "delegate",
         }
     }
 }

@@ -1,19 +1,16 @@
 //! The table of events: rows in a chain of checksums, one chain per session.
 
 use rusqlite::{Connection, Row, params};
-use sandbar_protocol::{Error, ErrorKind, Event, EventBody, Result, RunId, SessionId, kill_point};
-use sha2::{Digest as _, Sha256};
+use sandbar_protocol::{Error, ErrorKind, Event, EventBody, Result, SessionId, kill_point};
 
 use crate::blobs::{self, BlobDigest};
 use crate::effects::EffectRows;
 use crate::error::{Doing as _, corrupt};
+use crate::event_row::{Checksum, EventRow, chain, seed};
 use crate::{runs, suspensions};
 
 /// A body of more bytes than this is kept as a blob, so that scans of the table stay short.
 const MAX_INLINE_BYTES: usize = 32 * 1024;
-
-/// Half of a SHA-256: this finds damage, it doesn't keep out somebody who can write the file.
-pub(crate) type Checksum = [u8; 16];
 
 /// A body as it is written.
 #[derive(Debug)]
@@ -48,11 +45,10 @@ impl Body {
     pub(crate) fn bytes(&self) -> usize {
         self.json.len()
     }
-}
 
-/// What the first row of a session is chained to: rows can't be moved between sessions.
-pub(crate) fn seed(session: &SessionId) -> Checksum {
-    half(Sha256::new_with_prefix("sandbar journal 1\0").chain_update(session.as_str()))
+    pub(crate) fn json(&self) -> &str {
+        &self.json
+    }
 }
 
 /// Writes one event and what is derived from it; `previous` is the checksum of the row before.
@@ -92,7 +88,7 @@ pub(crate) fn append<'a>(
         .doing("write an event")?;
     kill_point("store.event.inserted");
     match &event.body {
-        EventBody::RunStarted { agent, .. } => runs::start(connection, event, agent)?,
+        EventBody::RunStarted { agent, parent, .. } => runs::start(connection, event, agent, parent.as_ref())?,
         EventBody::RunFinished(result) => {
             runs::finish(connection, event, result)?;
             suspensions::close(connection, &event.run)?;
@@ -195,43 +191,25 @@ fn read_event(
     previous: &Checksum,
 ) -> Result<(Checksum, Event), Trouble> {
     check_sequence(row, expected)?;
-    let column = |error: rusqlite::Error| error.to_string();
-    let run: String = row.get(1).map_err(column)?;
-    let name: String = row.get(2).map_err(column)?;
-    let at_ms = row.get::<_, i64>(3).map_err(column)? as u64;
-    let body: Option<String> = row.get(4).map_err(column)?;
-    let blob: Option<Vec<u8>> = row.get(5).map_err(column)?;
-    let written: Checksum = row.get(6).map_err(column)?;
-    let content = match (&body, &blob) {
-        (_, Some(digest)) => digest.as_slice(),
-        (Some(body), None) => body.as_bytes(),
-        (None, None) => return Err("it has no body".to_owned().into()),
-    };
-    if chain(previous, expected, at_ms, &run, &name, content) != written {
-        return Err("its checksum doesn't fit its content and the event before it"
-            .to_owned()
-            .into());
-    }
-    let spilled = match &blob {
+    let row = read_row(row).map_err(|error| Trouble::Damaged(error.to_string()))?;
+    row.check(expected, previous)?;
+    let spilled = match &row.blob {
         None => None,
-        Some(digest) => Some(
-            blobs::get(connection, digest)
-                .map_err(Trouble::Unreadable)?
-                .ok_or_else(|| "the blob with its body is missing or damaged".to_owned())?,
-        ),
+        Some(digest) => blobs::get(connection, digest).map_err(Trouble::Unreadable)?,
     };
-    let json = spilled
-        .as_deref()
-        .or(body.as_deref().map(str::as_bytes))
-        .unwrap_or_default();
-    let event = Event {
-        session: session.clone(),
-        sequence: expected,
-        run: RunId::parse(&run).map_err(|error| error.message)?,
-        at_ms,
-        body: serde_json::from_slice(json).map_err(|error| format!("its body is no JSON: {error}"))?,
-    };
-    Ok((written, event))
+    let event = row.event(session, expected, spilled.as_deref())?;
+    Ok((row.checksum, event))
+}
+
+fn read_row(row: &Row<'_>) -> rusqlite::Result<EventRow> {
+    Ok(EventRow {
+        run: row.get(1)?,
+        name: row.get(2)?,
+        at_ms: row.get::<_, i64>(3)? as u64,
+        body: row.get(4)?,
+        blob: row.get(5)?,
+        checksum: row.get(6)?,
+    })
 }
 
 fn check_sequence(row: &Row<'_>, expected: u64) -> Result<(), String> {
@@ -240,23 +218,4 @@ fn check_sequence(row: &Row<'_>, expected: u64) -> Result<(), String> {
         Ok(found) => Err(format!("it is missing; the next one found is {found}")),
         Err(error) => Err(error.to_string()),
     }
-}
-
-fn chain(previous: &Checksum, sequence: u64, at_ms: u64, run: &str, name: &str, content: &[u8]) -> Checksum {
-    half(
-        Sha256::new_with_prefix(previous)
-            .chain_update(sequence.to_le_bytes())
-            .chain_update(at_ms.to_le_bytes())
-            // Lengths, so that no two rows read as the same bytes.
-            .chain_update((run.len() as u64).to_le_bytes())
-            .chain_update(run)
-            .chain_update((name.len() as u64).to_le_bytes())
-            .chain_update(name)
-            .chain_update(content),
-    )
-}
-
-fn half(hash: Sha256) -> Checksum {
-    let whole: [u8; 32] = hash.finalize().into();
-    std::array::from_fn(|index| whole[index])
 }

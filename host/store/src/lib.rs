@@ -5,12 +5,19 @@
 //! it down, makes it last, and shows it to readers in that order.
 
 mod approvals;
+mod audit;
+mod audit_chain;
 mod blobs;
 mod columns;
 mod effects;
 mod error;
+// Seen from outside by a fuzz target alone, which reads rows without a database.
+#[doc(hidden)]
+pub mod event_row;
 mod follow;
+mod health;
 mod journal;
+mod kv;
 mod leases;
 mod live;
 mod mailbox;
@@ -20,6 +27,7 @@ mod previews;
 mod process;
 mod queue;
 mod readers;
+mod redaction;
 mod runs;
 mod session_writer;
 mod sessions;
@@ -32,9 +40,14 @@ mod workspaces;
 mod writer;
 
 pub use approvals::{ApprovalPlace, NewApproval, StandingApproval};
+pub use audit::AuditFilter;
+pub use audit_chain::{AuditCheck, AuditHash, AuditRecord, AuditSpan};
 pub use effects::{EffectKind, EffectOutcome, EffectSummary};
 pub use error::{run_finished, suspension_not_found};
 pub use follow::Follow;
+pub use health::{FAILURES_IN_A_ROW, FAILURES_LATELY, FAILURES_WITHIN_MS, PluginHealth};
+pub use kv::MAX_SPACE_BYTES;
+pub use open::prepare_directory;
 pub use runs::RunSummary;
 pub use session_writer::SessionWriter;
 pub use sessions::{NewSession, SessionParent, SessionSummary};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use sandbar_protocol::{Delta, Error, Event, EventBody, Result, SessionId};
 
-use crate::journal::{self, Checksum};
+use crate::event_row::{self, Checksum};
 use crate::lock;
 use crate::mailbox::{Item, Mailbox};
 use crate::previews::{Calls, Places, Wanted};
@@ -55,7 +55,7 @@ impl Live {
                 tip: Tip {
                     fence: 0,
                     head: 0,
-                    checksum: journal::seed(session),
+                    checksum: event_row::seed(session),
                 },
                 known: begins,
                 accepted: 0,

@@ -6,7 +6,7 @@ use sandbar_protocol::{Error, ErrorKind, Result};
 use crate::error::Doing as _;
 
 /// Step `n` brings a database from version `n` to `n + 1`. A released step is never edited: a change is a new step.
-const STEPS: &[&str] = &[FIRST, SUSPENSIONS];
+const STEPS: &[&str] = &[FIRST, SUSPENSIONS, KEY_VALUES, AUDIT];
 
 const FIRST: &str = "
 CREATE TABLE workspaces (
@@ -118,6 +118,57 @@ CREATE TABLE approvals (
 -- Asked for from anywhere; the process that has the session obeys.
 ALTER TABLE runs ADD COLUMN cancel_ms INTEGER;
 CREATE INDEX runs_unfinished ON runs (session) WHERE state <> 'finished';
+";
+
+const KEY_VALUES: &str = "
+CREATE TABLE key_values (
+    plugin TEXT NOT NULL,
+    -- 'session' with its id as the place, or 'shared'.
+    scope TEXT NOT NULL,
+    place TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (plugin, scope, place, key)
+) STRICT;
+
+-- What each space has used, so that a write needn't add up the space.
+CREATE TABLE key_value_spaces (
+    plugin TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    place TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (plugin, scope, place)
+) WITHOUT ROWID, STRICT;
+";
+
+const AUDIT: &str = "
+CREATE TABLE audit (
+    -- Without a gap: the order of the chain.
+    id INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    session TEXT,
+    run TEXT,
+    plugin TEXT,
+    action TEXT NOT NULL,
+    target TEXT NOT NULL,
+    digest TEXT,
+    decision TEXT NOT NULL,
+    by_kind TEXT NOT NULL,
+    by_name TEXT,
+    previous BLOB NOT NULL,
+    hash BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE plugin_health (
+    plugin TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    in_a_row INTEGER NOT NULL,
+    -- Times of failures, as JSON.
+    lately TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    put_aside_ms INTEGER,
+    PRIMARY KEY (plugin, digest)
+) WITHOUT ROWID, STRICT;
 ";
 
 /// Refuses a database that a newer Sandbar has written, before anything in it is touched.

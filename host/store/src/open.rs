@@ -23,7 +23,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENT_CACHE: usize = 64;
 
 /// Makes the directory for its owner alone. One that exists is tightened if it is ours: it holds conversations.
-pub(crate) fn prepare_directory(directory: &Path) -> Result<()> {
+pub fn prepare_directory(directory: &Path) -> Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -100,6 +100,7 @@ pub(crate) fn open_for_reading(directory: &Path, vfs: Option<&str>) -> Result<Co
     connection
         .busy_timeout(BUSY_TIMEOUT)
         .doing("open the journal for reading")?;
+    keep_out_of_temporary_files(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(connection)
 }
@@ -112,8 +113,17 @@ fn connect(directory: &Path, flags: OpenFlags, vfs: Option<&str>) -> rusqlite::R
     }
 }
 
+/// What is sorted stays in memory: behind the kernel's wall there is no directory for temporary files, and a journal's content has no
+/// business there.
+fn keep_out_of_temporary_files(connection: &Connection) -> Result<()> {
+    connection
+        .pragma_update(None, "temp_store", "memory")
+        .doing("prepare the journal")
+}
+
 fn prepare(connection: &Connection, max_bytes: Option<u64>) -> Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    keep_out_of_temporary_files(connection)?;
     connection
         .pragma_update(None, "foreign_keys", true)
         .doing("prepare the journal")?;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use sandbar_protocol::{Event, Result};
+use sandbar_protocol::{AuditEntry, DecidedBy, Event, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::writer_gone;
@@ -58,7 +58,16 @@ pub(crate) enum Command {
         live: Arc<Live>,
         event: Arc<Event>,
         body: Body,
+        /// Who decided on what the event begins.
+        by: DecidedBy,
         room: OwnedSemaphorePermit,
+    },
+    /// An entry of the audit that follows from no event.
+    Audit {
+        at_ms: u64,
+        entry: Box<AuditEntry>,
+        /// None where there was no room: it is taken in all the same, and events wait.
+        room: Option<OwnedSemaphorePermit>,
     },
     Flush {
         live: Arc<Live>,
@@ -70,14 +79,15 @@ pub(crate) enum Command {
     /// A change of a small table that belongs to no writer.
     Change {
         change: Change,
+        now_ms: u64,
         reply: Reply,
     },
 }
 
-/// May be tried twice: a transaction that fails is repeated in parts.
+/// Gives what the audit has to know of it. May be tried twice: a transaction that fails is repeated in parts.
 pub(crate) struct Change(pub(crate) Box<Changing>);
 
-pub(crate) type Changing = dyn Fn(&Connection) -> Result<()> + Send;
+pub(crate) type Changing = dyn Fn(&Connection) -> Result<Vec<AuditEntry>> + Send;
 
 impl std::fmt::Debug for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -149,6 +159,11 @@ impl Queue {
         room.acquire_many_owned(units(bytes)).await.map_err(|_| writer_gone())
     }
 
+    /// The same for who can't wait; none if there is no room.
+    pub(crate) fn reserve_now(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.room).try_acquire_many_owned(units(bytes)).ok()
+    }
+
     /// Waits until there is something to write, and a moment more for company; false when the queue is closed and empty.
     pub(crate) fn wait(&self) -> bool {
         let mut state = lock(&self.state);
@@ -207,7 +222,7 @@ impl Command {
         match self {
             Self::Workspace { .. } | Self::Session { .. } | Self::Flush { .. } | Self::Change { .. } => true,
             Self::Take { reply, .. } => reply.is_some(),
-            Self::Append { .. } | Self::Release { .. } => false,
+            Self::Append { .. } | Self::Audit { .. } | Self::Release { .. } => false,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The table of runs, derived from `run.started` and `run.finished`.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use sandbar_protocol::{Error, ErrorKind, Event, Result, RunId, RunResult, SessionId, StopReason, kill_point};
+use sandbar_protocol::{
+    Error, ErrorKind, Event, ParentRun, Result, RunId, RunResult, SessionId, StopReason, kill_point,
+};
 use serde_json::Value;
 
 use crate::columns;
@@ -12,6 +14,8 @@ use crate::error::{Doing as _, run_finished};
 pub struct RunSummary {
     pub id: RunId,
     pub session: SessionId,
+    /// The run that gave it its task, if one did.
+    pub parent: Option<RunId>,
     pub agent: String,
     /// None while it has not ended: it goes on, or its process died.
     pub stop_reason: Option<StopReason>,
@@ -24,19 +28,29 @@ pub struct RunSummary {
 }
 
 const COLUMNS: &str = "
-    SELECT id, agent, stop_reason, first_sequence, last_sequence, started_ms, finished_ms, session, cancel_ms IS NOT NULL FROM runs";
+    SELECT id, agent, stop_reason, first_sequence, last_sequence, started_ms, finished_ms, session, cancel_ms IS NOT NULL, parent
+    FROM runs";
 
-pub(crate) fn start(connection: &Connection, event: &Event, agent: &str) -> Result<()> {
+pub(crate) fn start(connection: &Connection, event: &Event, agent: &str, parent: Option<&ParentRun>) -> Result<()> {
     // A run that is resumed in its session goes on under its id; anywhere else the id is taken.
     let written = connection
         .prepare_cached(
-            "INSERT INTO runs (id, session, agent, state, first_sequence, started_ms) VALUES (?, ?, ?, 'running', ?, ?)
+            "INSERT INTO runs (id, session, parent, agent, state, first_sequence, started_ms)
+            VALUES (?, ?, ?, ?, 'running', ?, ?)
             ON CONFLICT (id) DO UPDATE SET state = 'running', stop_reason = NULL, last_sequence = NULL,
             finished_ms = NULL WHERE session = excluded.session",
         )
         .and_then(|mut statement| {
             let (run, session) = (event.run.as_str(), event.session.as_str());
-            statement.execute(params![run, session, agent, event.sequence as i64, event.at_ms as i64])
+            let parent = parent.map(|parent| parent.run.as_str());
+            statement.execute(params![
+                run,
+                session,
+                parent,
+                agent,
+                event.sequence as i64,
+                event.at_ms as i64
+            ])
         })
         .doing("record the start of a run")?;
     kill_point("store.run.started");
@@ -93,6 +107,17 @@ pub(crate) fn unfinished(connection: &Connection) -> Result<Vec<RunSummary>> {
         .doing("list the runs that have not ended")
 }
 
+/// The run under a delegation of this one that has no outcome yet.
+pub(crate) fn open_child(connection: &Connection, run: &RunId) -> Result<Option<RunSummary>> {
+    connection
+        .prepare_cached(&format!(
+            "{COLUMNS} WHERE id = (SELECT idempotency_key FROM effects
+            WHERE run = ? AND kind = 'delegate' AND outcome IS NULL AND idempotency_key IS NOT NULL)"
+        ))
+        .and_then(|mut statement| statement.query_row([run.as_str()], summary).optional())
+        .doing("look for a delegated run")
+}
+
 /// The one run of a session that has not ended.
 pub(crate) fn unfinished_of(connection: &Connection, session: &SessionId) -> Result<Option<RunSummary>> {
     connection
@@ -147,6 +172,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
         finished_ms: columns::optional_number(row, 6)?,
         session: columns::id(row, 7, SessionId::parse)?,
         cancel_asked: row.get(8)?,
+        parent: columns::optional_id(row, 9, RunId::parse)?,
     })
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use sandbar_protocol::{Event, EventBody, Result, RunId, SessionId};
+use sandbar_protocol::{DecidedBy, Event, EventBody, Result, RunId, SessionId};
 
-use crate::journal::Body;
 use crate::live::Live;
 use crate::queue::Command;
+use crate::redaction::{self, Redaction};
 use crate::store::Store;
 use crate::subscription::Subscription;
 
@@ -18,11 +18,13 @@ use crate::subscription::Subscription;
 pub struct SessionWriter {
     store: Store,
     live: Arc<Live>,
+    redaction: Redaction,
 }
 
 impl SessionWriter {
     pub(crate) fn new(store: Store, live: Arc<Live>) -> Self {
-        Self { store, live }
+        let redaction = Redaction::new(Arc::clone(store.protected()));
+        Self { store, live, redaction }
     }
 
     pub fn session(&self) -> &SessionId {
@@ -38,11 +40,20 @@ impl SessionWriter {
         self.live.accepted()
     }
 
-    /// Accepts an event and returns it with its sequence. It is committed soon, in a group with others; `flush` waits for that.
+    /// Accepts an event and returns it with its sequence, without the values that must not be written. It is committed soon, in a group with others; `flush` waits for that.
     ///
     /// Waits only while a great deal is waiting for the disk. Events get their sequence in the order in which this returns.
     pub async fn append(&self, run: &RunId, body: EventBody) -> Result<Arc<Event>> {
-        let written = Body::new(&body)?;
+        self.append_decided(run, body, DecidedBy::Default).await
+    }
+
+    /// The same for the beginning of an effect that somebody has decided on; the audit has it.
+    pub async fn append_decided(&self, run: &RunId, body: EventBody, by: DecidedBy) -> Result<Arc<Event>> {
+        let clean = self.redaction.event(body)?;
+        if let Some(leak) = &clean.leak {
+            (self.store.audit_sink())(redaction::entry(self.session(), run, &clean.event, leak));
+        }
+        let (body, written) = (clean.event, clean.body);
         let queue = self.store.queue();
         let room = queue.reserve(written.bytes()).await?;
         let at_ms = self.store.clock().now_ms();
@@ -58,6 +69,7 @@ impl SessionWriter {
                 live: Arc::clone(&self.live),
                 event: Arc::clone(&event),
                 body: written,
+                by,
                 room,
             })?;
             Ok(event)
@@ -67,7 +79,10 @@ impl SessionWriter {
     /// Shows what a running call writes to those who read along, between the events. It is kept until the call has ended, for
     /// readers who come later, and never journaled. The call's `model.started` or `tool.started` must have been appended.
     pub fn preview(&self, effect: &str, text: &str) {
-        self.live.preview(effect, text);
+        match self.redaction.preview(effect, text) {
+            Some(settled) => self.live.preview(effect, &settled),
+            None => self.live.preview(effect, text),
+        }
     }
 
     /// Waits until everything that was appended so far is committed.

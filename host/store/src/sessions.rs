@@ -35,6 +35,8 @@ pub struct SessionSummary {
     /// How the last run ended; none while it goes on, or before the first.
     pub last_stop_reason: Option<StopReason>,
     pub last_run: Option<RunId>,
+    /// The run that began it to give another agent a task, if one did.
+    pub delegated_by: Option<RunId>,
 }
 
 /// Where a fork left its parent.
@@ -49,7 +51,8 @@ const COLUMNS: &str = "
     SELECT id, agent, title, workspace, parent, parent_sequence, created_ms, updated_ms, head,
         (SELECT count(*) FROM runs WHERE session = sessions.id),
         (SELECT stop_reason FROM runs WHERE session = sessions.id ORDER BY first_sequence DESC LIMIT 1),
-        (SELECT id FROM runs WHERE session = sessions.id ORDER BY first_sequence DESC LIMIT 1)
+        (SELECT id FROM runs WHERE session = sessions.id ORDER BY first_sequence DESC LIMIT 1),
+        (SELECT parent FROM runs WHERE session = sessions.id ORDER BY first_sequence LIMIT 1)
     FROM sessions";
 
 pub(crate) fn insert(connection: &Connection, new: &NewSession, now_ms: u64) -> Result<()> {
@@ -199,6 +202,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<SessionSummary> {
         runs: columns::number(row, 9)?,
         last_stop_reason: runs::stop_reason(row, 10)?,
         last_run: columns::optional_id(row, 11, RunId::parse)?,
+        delegated_by: columns::optional_id(row, 12, RunId::parse)?,
     })
 }
 

@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 use sandbar_protocol::{
-    Answer, Clock, Event, Result, RunId, SessionId, SuspensionId, SystemClock, WorkspaceId, kill_point,
+    Answer, AuditEntry, Clock, Event, KvCall, KvReply, KvSpace, Protected, Result, RunId, SessionId, SuspensionId,
+    SystemClock, WorkspaceId, kill_point,
 };
 use tokio::sync::oneshot;
 
@@ -27,7 +28,7 @@ use crate::subscription::Subscription;
 use crate::suspensions::{self, SuspensionSummary};
 use crate::workspaces::{self, NewWorkspace, Workspace};
 use crate::writer::Writer;
-use crate::{journal, leases, lock, open};
+use crate::{journal, kv, leases, lock, open};
 
 /// How many events are held at a time by who sees all of them.
 const PAGE: usize = 256;
@@ -41,6 +42,8 @@ pub struct StoreOptions {
     /// The SQLite VFS that the files are opened through, by the name under which it is registered; none is the system's own. For a
     /// harness that plays a failing disk.
     pub vfs: Option<String>,
+    /// Values that are neither written nor shown.
+    pub protected: Arc<Protected>,
 }
 
 impl Default for StoreOptions {
@@ -49,6 +52,7 @@ impl Default for StoreOptions {
             clock: Arc::new(SystemClock),
             max_bytes: None,
             vfs: None,
+            protected: Arc::default(),
         }
     }
 }
@@ -78,6 +82,7 @@ struct Shared {
     writer: Arc<Writer>,
     clock: Arc<dyn Clock>,
     directory: Option<PathBuf>,
+    protected: Arc<Protected>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -98,6 +103,11 @@ impl Store {
         let connection = Arc::new(Mutex::new(open::open_in_memory(options.max_bytes)?));
         let readers = Readers::Memory(Arc::clone(&connection));
         Self::start(connection, readers, Process::alone(), options, None)
+    }
+
+    /// Values that are neither written nor shown.
+    pub(crate) fn protected(&self) -> &Arc<Protected> {
+        &self.shared.protected
     }
 
     /// Where the data is; none in memory.
@@ -162,6 +172,11 @@ impl Store {
             .read(|connection| runs::unfinished_of(connection, session))
     }
 
+    /// The run that works on what a run has handed over and waits for, if there is one.
+    pub fn open_child(&self, run: &RunId) -> Result<Option<RunSummary>> {
+        self.shared.readers.read(|connection| runs::open_child(connection, run))
+    }
+
     /// The process that holds a session for writing, if one does.
     pub fn holder(&self, session: &SessionId) -> Result<Option<String>> {
         let process = &self.shared.writer.process;
@@ -213,17 +228,18 @@ impl Store {
     /// Lets a tool be called without asking from now on.
     pub async fn approve(&self, new: NewApproval) -> Result<()> {
         let now_ms = self.clock().now_ms();
-        self.change(move |connection| approvals::insert(connection, &new, now_ms))
+        self.change_audited(move |connection| approvals::insert(connection, &new, now_ms))
             .await
     }
 
-    pub fn is_approved(
+    /// Who allowed a tool to be called without asking, if somebody did.
+    pub fn approved_by(
         &self,
         tool: &str,
         digest: &str,
         session: &SessionId,
         workspace: Option<&WorkspaceId>,
-    ) -> Result<bool> {
+    ) -> Result<Option<String>> {
         self.shared
             .readers
             .read(|connection| approvals::holds(connection, tool, digest, session, workspace))
@@ -234,8 +250,43 @@ impl Store {
         self.shared.readers.read(approvals::list)
     }
 
-    pub async fn revoke_approval(&self, id: u64) -> Result<()> {
-        self.change(move |connection| approvals::revoke(connection, id)).await
+    /// `by` is who wants to be asked again.
+    pub async fn revoke_approval(&self, id: u64, by: &str) -> Result<()> {
+        let by = by.to_owned();
+        self.change_audited(move |connection| approvals::revoke(connection, id, &by))
+            .await
+    }
+
+    /// What a plugin keeps, or a change of it, which is committed when this is done. The key has been checked.
+    pub async fn key_values(&self, space: KvSpace, call: KvCall) -> Result<KvReply> {
+        let readers = &self.shared.readers;
+        match call {
+            KvCall::Get { key } => Ok(KvReply::Value(
+                readers.read(|connection| kv::get(connection, &space, &key))?,
+            )),
+            KvCall::Keys { prefix, after, limit } => {
+                Ok(KvReply::Keys(readers.read(|connection| {
+                    kv::keys(connection, &space, &prefix, after.as_deref(), limit)
+                })?))
+            }
+            KvCall::Set { key, value } => {
+                // A refusal must not undo what others write in the same transaction.
+                let refusal = Arc::new(Mutex::new(Ok(())));
+                let told = Arc::clone(&refusal);
+                self.change(move |connection| {
+                    *lock(&told) = kv::set(connection, &space, &key, &value)?;
+                    Ok(())
+                })
+                .await?;
+                let refused = lock(&refusal).clone();
+                refused.map(|()| KvReply::Done)
+            }
+            KvCall::Delete { key } => {
+                self.change(move |connection| kv::delete(connection, &space, &key))
+                    .await?;
+                Ok(KvReply::Done)
+            }
+        }
     }
 
     /// The effects of a run, in the order of their intents.
@@ -345,6 +396,18 @@ impl Store {
         &*self.shared.clock
     }
 
+    pub(crate) fn shared_clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.clock)
+    }
+
+    pub(crate) fn writer(&self) -> Arc<Writer> {
+        Arc::clone(&self.shared.writer)
+    }
+
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.shared.readers
+    }
+
     fn start(
         connection: Arc<Mutex<Connection>>,
         readers: Readers,
@@ -371,6 +434,7 @@ impl Store {
                 readers: Arc::new(readers),
                 clock: options.clock,
                 directory,
+                protected: options.protected,
                 thread: Some(thread),
             }),
         })
@@ -398,8 +462,17 @@ impl Store {
     }
 
     async fn change(&self, change: impl Fn(&Connection) -> Result<()> + Send + 'static) -> Result<()> {
-        let change = Change(Box::new(change));
-        self.ask(|reply| Command::Change { change, reply }).await
+        self.change_audited(move |connection| change(connection).map(|()| Vec::new()))
+            .await
+    }
+
+    /// A change that gives what the audit has to know of it; both are committed together.
+    pub(crate) async fn change_audited(
+        &self,
+        change: impl Fn(&Connection) -> Result<Vec<AuditEntry>> + Send + 'static,
+    ) -> Result<()> {
+        let (change, now_ms) = (Change(Box::new(change)), self.clock().now_ms());
+        self.ask(|reply| Command::Change { change, now_ms, reply }).await
     }
 
     /// Has the writer do something, and waits for its answer.

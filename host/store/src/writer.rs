@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 use sandbar_protocol::{Error, EventBody, Result, kill_point};
 
+use crate::audit::{self, AuditRows};
 use crate::effects::EffectRows;
 use crate::error::{Doing as _, session_not_found, writer_gone};
 use crate::live::{Live, LiveSessions, Tip};
 use crate::process::Process;
 use crate::queue::{Beginning, Command, Queue, Reply};
-use crate::{journal, leases, lock, sessions, workspaces};
+use crate::{event_row, journal, leases, lock, sessions, workspaces};
 
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -49,6 +50,13 @@ impl Pending {
             poisoned,
         }
     }
+}
+
+/// What a transaction writes beside the events, because of them.
+#[derive(Default)]
+struct Derived<'a> {
+    effects: EffectRows<'a>,
+    audit: AuditRows,
 }
 
 /// Rolled back unless it is committed. Its two statements are prepared once, unlike those of the driver's own.
@@ -134,11 +142,11 @@ impl Writer {
         kill_point("store.batch.taken");
         let transaction = Transaction::begin(&connection)?;
         kill_point("store.begin.done");
-        let mut effects = EffectRows::default();
+        let mut derived = Derived::default();
         for command in commands {
-            self.apply(&connection, command, &mut tips, &mut effects)?;
+            self.apply(&connection, command, &mut tips, &mut derived)?;
         }
-        effects.write(&connection)?;
+        derived.effects.write(&connection)?;
         for pending in tips.values() {
             if let Some(at_ms) = pending.appended_ms {
                 let title = pending.title.as_deref();
@@ -157,18 +165,22 @@ impl Writer {
         connection: &Connection,
         command: &'a Command,
         tips: &mut Tips,
-        effects: &mut EffectRows<'a>,
+        derived: &mut Derived<'a>,
     ) -> Result<()> {
         match command {
             Command::Workspace { new, now_ms, .. } => workspaces::insert(connection, new, *now_ms),
             Command::Session { new, now_ms, .. } => sessions::insert(connection, new, *now_ms),
             Command::Take { live, new, .. } => self.take(connection, live, new.as_deref(), tips),
-            Command::Append { live, event, body, .. } => {
+            Command::Append {
+                live, event, body, by, ..
+            } => {
                 let pending = self.pending(connection, live, tips)?;
                 if pending.poisoned {
                     return Ok(());
                 }
-                pending.tip.checksum = journal::append(connection, event, body, &pending.tip.checksum, effects)?;
+                pending.tip.checksum =
+                    journal::append(connection, event, body, &pending.tip.checksum, &mut derived.effects)?;
+                derived.audit.derive(connection, event, by)?;
                 pending.tip.head = event.sequence;
                 pending.appended_ms = Some(event.at_ms);
                 if let EventBody::RunStarted { message, .. } = &event.body {
@@ -186,10 +198,12 @@ impl Writer {
                     .map_or_else(|| live.tip().fence, |pending| pending.tip.fence);
                 leases::release(connection, &live.session, &self.process, fence)
             }
-            Command::Change { change, .. } => {
+            Command::Audit { at_ms, entry, .. } => derived.audit.append(connection, *at_ms, (**entry).clone()),
+            Command::Change { change, now_ms, .. } => {
                 // It may look at what came before it.
-                effects.write(connection)?;
-                (change.0)(connection)
+                derived.effects.write(connection)?;
+                let mut entries = (change.0)(connection)?.into_iter();
+                entries.try_for_each(|entry| derived.audit.append(connection, *now_ms, entry))
             }
             Command::Flush { .. } => Ok(()),
         }
@@ -224,7 +238,7 @@ impl Writer {
         Ok(Tip {
             fence: leases::take_first(connection, &live.session, &self.process)?,
             head: 0,
-            checksum: journal::seed(&live.session),
+            checksum: event_row::seed(&live.session),
         })
     }
 
@@ -281,6 +295,12 @@ impl Writer {
                 live.show_event(&event);
                 drop(room);
             }
+            Command::Audit { entry, room, .. } => {
+                if let Some(error) = error {
+                    audit::not_written(&entry, error);
+                }
+                drop(room);
+            }
             Command::Flush { live, reply } => answer(reply, live.failure()),
             Command::Release { live } => {
                 if let Some(error) = error {
@@ -332,9 +352,11 @@ fn split(batch: Vec<Command>) -> Vec<Vec<Command>> {
     let mut part_of: HashMap<usize, usize> = HashMap::new();
     for command in batch {
         let session = match &command {
-            Command::Workspace { .. } | Command::Session { .. } | Command::Release { .. } | Command::Change { .. } => {
-                None
-            }
+            Command::Workspace { .. }
+            | Command::Session { .. }
+            | Command::Release { .. }
+            | Command::Audit { .. }
+            | Command::Change { .. } => None,
             Command::Take { live, .. } | Command::Append { live, .. } | Command::Flush { live, .. } => Some(key(live)),
         };
         let part = session.map_or(parts.len(), |session| *part_of.entry(session).or_insert(parts.len()));

@@ -43,14 +43,18 @@ struct Trial {
     /// The codes of the errors that the store gave, and how often.
     codes: BTreeMap<String, u64>,
     acknowledged: u64,
+    /// Rows beside the events that were.
+    beside: u64,
     findings: Findings,
 }
 
 /// Every kind of step, and closing and opening again in between; small, because each of its operations is a trial or four.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 10] = [
     Step::Begin,
     Step::Begin,
     Step::Append { most: 6, large: 100 },
+    Step::Question,
+    Step::Beside(5),
     Step::Checkpoint("TRUNCATE"),
     Step::Append { most: 6, large: 100 },
     Step::Close,
@@ -140,6 +144,7 @@ fn trial(seed: u64, fault: Fault) -> Result<Trial> {
         fault,
         codes,
         acknowledged: ledger.acknowledged(),
+        beside: ledger.beside.acknowledged().iter().map(|(_, count)| count).sum(),
         findings,
     })
 }
@@ -230,6 +235,7 @@ impl fmt::Display for Report {
             "errors by code",
             "no error",
             "acknowledged",
+            "rows beside",
             "lost",
             "bad",
         ];
@@ -242,6 +248,7 @@ impl fmt::Display for Report {
                 codes(trials),
                 sum(|trial| u64::from(trial.codes.is_empty())),
                 sum(|trial| trial.acknowledged),
+                sum(|trial| trial.beside),
                 sum(|trial| trial.findings.lost),
                 sum(|trial| u64::from(!trial.findings.are_none())),
             ]);
@@ -282,6 +289,13 @@ mod tests {
         let (_, ledger) = sound(1).unwrap();
         let mut sent = ledger.sessions.values().flat_map(|promised| &promised.sent);
         assert!(sent.any(|sent| serde_json::to_string(&sent.body).unwrap().len() > 32 << 10));
+    }
+
+    #[test]
+    fn the_workload_has_every_kind_of_row_beside_the_events() {
+        let (_, ledger) = sound(1).unwrap();
+        let acknowledged = ledger.beside.acknowledged();
+        assert!(acknowledged.iter().all(|(_, count)| *count > 0), "{acknowledged:?}");
     }
 
     #[test]

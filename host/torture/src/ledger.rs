@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use sandbar_protocol::{Event, EventBody, RunId, SessionId, WorkspaceId};
 
+use crate::beside::Beside;
+
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) sessions: BTreeMap<SessionId, Promised>,
@@ -12,6 +14,7 @@ pub(crate) struct Ledger {
     pub(crate) lives: usize,
     /// Those whose making was acknowledged.
     pub(crate) workspaces: BTreeSet<WorkspaceId>,
+    pub(crate) beside: Beside,
 }
 
 /// One session.

@@ -1,17 +1,20 @@
-//! `cargo xtask torture`: what becomes of a journal when its disk fails it, and of runs when their process dies. Prints tables; exit code 1 if anything
-//! is wrong.
+//! `cargo xtask torture`: what becomes of a journal when its disk fails it, of runs when their process dies, and of a host whose plugins are
+//! hostile. Prints tables; exit code 1 if anything is wrong.
 
 #![expect(clippy::print_stdout, reason = "printing the tables is what this program is for")]
 
+mod beside;
 mod chance;
 mod derived;
 mod disk;
 mod faults;
+mod hostile;
 #[cfg(feature = "kill-points")]
 mod kill;
 mod ledger;
 mod parallel;
 mod power;
+mod race;
 mod scratch;
 mod script;
 mod table;
@@ -23,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Torture the journal.
+/// Torture the journal, and the host.
 #[derive(Debug, Parser)]
 #[command(name = "sandbar-torture")]
 struct Cli {
@@ -35,6 +38,8 @@ struct Cli {
 enum Torture {
     Power(power::Power),
     Faults(faults::Faults),
+    Hostile(hostile::Hostile),
+    Race(race::Race),
     #[cfg(feature = "kill-points")]
     Kill(kill::Kill),
     #[cfg(feature = "kill-points")]
@@ -44,11 +49,12 @@ enum Torture {
 
 fn main() -> anyhow::Result<ExitCode> {
     // Plugins are compiled in a child process, which is this program started again.
-    #[cfg(feature = "kill-points")]
     sandbar::worker_entry();
     match Cli::parse().torture {
         Torture::Power(power) => power.run().map(|report| show(&report, report.passed())),
         Torture::Faults(faults) => faults.run().map(|report| show(&report, report.passed())),
+        Torture::Race(race) => race.run().map(|report| show(&report, report.passed())),
+        Torture::Hostile(hostile) => hostile.run().map(|report| show(&report, report.passed())),
         #[cfg(feature = "kill-points")]
         Torture::Kill(kill) => kill.run().map(|report| show(&report, report.passed())),
         #[cfg(feature = "kill-points")]

@@ -1,5 +1,6 @@
 //! Loss of power: many states that a disk may be left in, each opened and held against what was acknowledged.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,8 @@ struct State {
     losses_of_power: usize,
     counts: Counts,
     acknowledged: u64,
+    /// The same of rows beside the events, by their kind.
+    beside: [(&'static str, u64); 5],
     findings: Findings,
 }
 
@@ -102,6 +105,7 @@ fn state(seed: u64, syncs: Syncs) -> Result<State> {
         losses_of_power,
         counts,
         acknowledged,
+        beside: ledger.beside.acknowledged(),
         findings,
     })
 }
@@ -152,6 +156,10 @@ fn steps(chance: &mut Chance) -> Vec<Step> {
             Step::Close
         } else if chance.percent(5) {
             Step::Begin
+        } else if chance.percent(8) {
+            Step::Question
+        } else if chance.percent(8) {
+            Step::Beside(6)
         } else {
             Step::Append { most: 12, large }
         });
@@ -183,7 +191,11 @@ impl fmt::Display for Report {
         row("operations on the disk", operations.join(", "));
         row("write-ahead logs begun or begun again", counts.wal_starts.to_string());
         row("acknowledged events", sum(|state| state.acknowledged).to_string());
-        row("acknowledged events lost", sum(|state| state.findings.lost).to_string());
+        row("acknowledged rows beside them", beside(&self.states));
+        row(
+            "acknowledged events and rows lost",
+            sum(|state| state.findings.lost).to_string(),
+        );
         row(
             "states that don't open",
             sum(|state| u64::from(state.findings.does_not_open)).to_string(),
@@ -199,6 +211,16 @@ impl fmt::Display for Report {
         write!(f, "{table}")?;
         self.show_bad(f)
     }
+}
+
+/// So many of each kind.
+fn beside(states: &[State]) -> String {
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for (kind, count) in states.iter().flat_map(|state| state.beside) {
+        *sums.entry(kind).or_default() += count;
+    }
+    let parts: Vec<String> = sums.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    parts.join(", ")
 }
 
 /// How many bad states are told in words.
@@ -246,6 +268,10 @@ mod tests {
         let acknowledged: u64 = report.states.iter().map(|state| state.acknowledged).sum();
         let wal_starts: u64 = report.states.iter().map(|state| state.counts.wal_starts).sum();
         assert!(acknowledged > 500 && wal_starts > 100, "{report}");
+        for kind in 0..report.states[0].beside.len() {
+            let of_kind: u64 = report.states.iter().map(|state| state.beside[kind].1).sum();
+            assert!(of_kind > 20, "{kind}: {report}");
+        }
     }
 
     #[test]

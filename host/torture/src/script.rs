@@ -1,8 +1,9 @@
 //! The events of a session as the agent loop writes them: runs, each with calls of models and tools, some of them large.
 
-use sandbar_protocol::{EventBody, RunId, SessionId};
+use sandbar_protocol::{EventBody, RunId, SessionId, SuspensionId};
 use serde_json::{Value, json};
 
+use crate::beside::WHO;
 use crate::chance::Chance;
 
 /// More than what a row keeps, so that it becomes a blob.
@@ -15,6 +16,8 @@ pub(crate) struct Script {
     life: usize,
     runs: usize,
     effects: usize,
+    questions: usize,
+    asks_next: bool,
     next: Next,
 }
 
@@ -26,6 +29,7 @@ enum Next {
     StartTool,
     EndTool,
     Decide,
+    Resume,
 }
 
 impl Script {
@@ -36,6 +40,8 @@ impl Script {
             life,
             runs: 0,
             effects: 0,
+            questions: 0,
+            asks_next: false,
             next: Next::StartRun,
         }
     }
@@ -44,13 +50,25 @@ impl Script {
     pub(crate) fn next(&mut self, chance: &mut Chance, large: usize) -> (RunId, EventBody) {
         let body = match self.next {
             Next::StartRun => self.start_run(chance),
-            Next::StartModel => self.start_model(),
+            Next::StartModel => self.go_on(chance),
             Next::EndModel => self.end_model(chance, large),
             Next::StartTool => self.start_tool(chance),
             Next::EndTool => self.end_tool(chance, large),
             Next::Decide => self.decide(chance, large),
+            Next::Resume => self.resume(chance),
         };
         (self.run(), event(body))
+    }
+
+    /// Where the model would be called next, something is asked.
+    pub(crate) fn ask_next(&mut self) {
+        self.asks_next = true;
+    }
+
+    /// What the run waits for, if the last event was a question.
+    pub(crate) fn question(&self) -> Option<SuspensionId> {
+        let id = format!("q-{}-{}", self.run(), self.questions);
+        matches!(self.next, Next::Resume).then(|| SuspensionId::parse(&id).expect("it is a run's name and a number"))
     }
 
     fn run(&self) -> RunId {
@@ -62,6 +80,14 @@ impl Script {
         self.runs += 1;
         self.next = Next::StartModel;
         json!({ "type": "run.started", "agent": "writer", "message": chance.text(40), "workspace": null })
+    }
+
+    /// A pattern may ask before it calls its model.
+    fn go_on(&mut self, chance: &mut Chance) -> Value {
+        match std::mem::take(&mut self.asks_next) || chance.percent(20) {
+            true => self.ask(chance),
+            false => self.start_model(),
+        }
     }
 
     fn start_model(&mut self) -> Value {
@@ -118,6 +144,30 @@ impl Script {
         if chance.percent(50) {
             return self.start_model();
         }
+        if chance.percent(50) {
+            return self.ask(chance);
+        }
+        self.finish()
+    }
+
+    fn ask(&mut self, chance: &mut Chance) -> Value {
+        self.questions += 1;
+        self.next = Next::Resume;
+        json!({ "type": "suspended", "id": self.question(), "kind": "question", "question": chance.text(40),
+            "schema": { "type": "string" }, "expires_ms": 1_u64 << 50, "answered_by": "user" })
+    }
+
+    /// Some runs end without an answer.
+    fn resume(&mut self, chance: &mut Chance) -> Value {
+        if chance.percent(20) {
+            return self.finish();
+        }
+        let question = self.question();
+        self.next = Next::Decide;
+        json!({ "type": "resumed", "suspension": question, "answer": answer(), "by": WHO })
+    }
+
+    fn finish(&mut self) -> Value {
         self.next = Next::StartRun;
         self.effects = 0;
         json!({ "type": "run.finished", "result": { "session": self.session, "run": self.run(), "stop_reason": "finished",
@@ -127,6 +177,11 @@ impl Script {
     fn effect(&self) -> String {
         format!("e{}", self.effects)
     }
+}
+
+/// The answer to every question.
+pub(crate) fn answer() -> Value {
+    json!("red")
 }
 
 fn text(chance: &mut Chance, large: usize) -> String {
@@ -162,8 +217,10 @@ mod tests {
             "model.discarded",
             "model.finished",
             "model.started",
+            "resumed",
             "run.finished",
             "run.started",
+            "suspended",
             "tool.finished",
             "tool.started",
         ];

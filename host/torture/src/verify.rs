@@ -4,8 +4,8 @@ use std::path::Path;
 
 use futures::executor::block_on;
 use rusqlite::Connection;
-use sandbar_protocol::{Event, SessionId};
-use sandbar_store::{NewSession, Store, StoreOptions};
+use sandbar_protocol::{Event, EventBody, SessionId};
+use sandbar_store::{AuditFilter, NewSession, Store, StoreOptions};
 
 use crate::chance::Chance;
 use crate::derived::Derived;
@@ -16,14 +16,14 @@ use crate::script::Script;
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) does_not_open: bool,
-    /// Acknowledged events that are not there, or not what was acknowledged.
+    /// Acknowledged events and rows that are not there, or not what was acknowledged.
     pub(crate) lost: u64,
     /// Everything that is wrong, in words.
     pub(crate) problems: Vec<String>,
 }
 
 /// Rows that only damage, or half of a transaction, can leave. Each asks for their number.
-const STRAYS: [(&str, &str); 7] = [
+const STRAYS: [(&str, &str); 10] = [
     (
         "events without their blob",
         "SELECT count(*) FROM events WHERE blob IS NOT NULL AND blob NOT IN (SELECT digest FROM blobs)",
@@ -54,6 +54,21 @@ const STRAYS: [(&str, &str); 7] = [
         "leases without a session",
         "SELECT count(*) FROM leases WHERE session NOT IN (SELECT id FROM sessions)",
     ),
+    (
+        "questions of no run",
+        "SELECT count(*) FROM suspensions WHERE NOT EXISTS (SELECT * FROM runs
+         WHERE runs.id = suspensions.run AND runs.session = suspensions.session)",
+    ),
+    (
+        "values in no space",
+        "SELECT count(*) FROM key_values AS kept WHERE NOT EXISTS (SELECT * FROM key_value_spaces AS space
+         WHERE space.plugin = kept.plugin AND space.scope = kept.scope AND space.place = kept.place)",
+    ),
+    (
+        "spaces whose bytes are not those of their values",
+        "SELECT count(*) FROM key_value_spaces AS space WHERE bytes <> (SELECT coalesce(sum(64 + length(key) + length(value)), 0)
+         FROM key_values AS kept WHERE kept.plugin = space.plugin AND kept.scope = space.scope AND kept.place = space.place)",
+    ),
 ];
 
 impl Findings {
@@ -61,8 +76,14 @@ impl Findings {
         !self.does_not_open && self.lost == 0 && self.problems.is_empty()
     }
 
-    fn say(&mut self, problem: impl Into<String>) {
+    pub(crate) fn say(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
+    }
+
+    /// Says it of something that was acknowledged.
+    pub(crate) fn lose(&mut self, problem: impl Into<String>) {
+        self.lost += 1;
+        self.say(problem);
     }
 }
 
@@ -97,6 +118,9 @@ pub(crate) fn check_promises(store: &Store, ledger: &Ledger, findings: &mut Find
     }
     for (session, promised) in &ledger.sessions {
         check_session(store, session, promised, findings);
+    }
+    if let Err(error) = ledger.beside.check(store, findings) {
+        findings.say(format!("the rows beside the events can't be read: {error:?}"));
     }
     match store.sessions(usize::MAX, None) {
         Ok(sessions) => {
@@ -136,15 +160,51 @@ fn check_session(store: &Store, session: &SessionId, promised: &Promised, findin
     }
     compare(session, &events, promised, findings);
     let tables: sandbar_protocol::Result<Vec<_>> = store.runs(session).and_then(|runs| {
-        let with_effects = |run: sandbar_store::RunSummary| store.effects(&run.id).map(|effects| (run, effects));
-        runs.into_iter().map(with_effects).collect()
+        let tables = |run: sandbar_store::RunSummary| {
+            let (effects, suspensions) = (store.effects(&run.id)?, store.suspensions(&run.id)?);
+            Ok((run, effects, suspensions))
+        };
+        runs.into_iter().map(tables).collect()
     });
     match tables {
         Ok(tables) if Derived::from_tables(tables.clone()) == Derived::from_events(&events) => {}
         Ok(_) => findings.say(format!(
-            "the runs and effects of `{session}` don't agree with its events"
+            "the runs, effects and questions of `{session}` don't agree with its events"
         )),
         Err(error) => findings.say(format!("the runs of `{session}` can't be read: {error:?}")),
+    }
+    check_audit(store, session, &events, findings);
+}
+
+/// What the audit has of a session follows from its events, in their order.
+fn check_audit(store: &Store, session: &SessionId, events: &[Event], findings: &mut Findings) {
+    let wanted: Vec<&str> = events
+        .iter()
+        .filter_map(|event| match &event.body {
+            EventBody::ModelStarted { .. } => Some("model.call"),
+            EventBody::ToolStarted { .. } => Some("tool.call"),
+            EventBody::Resumed {
+                suspension: Some(_), ..
+            } => Some("answer.question"),
+            _ => None,
+        })
+        .collect();
+    let filter = AuditFilter {
+        session: Some(session.clone()),
+        ..AuditFilter::default()
+    };
+    match store.audit_entries(&filter, usize::MAX) {
+        Ok(found)
+            if found
+                .iter()
+                .map(|record| record.entry.action.as_str())
+                .eq(wanted.iter().copied()) => {}
+        Ok(found) => findings.say(format!(
+            "the audit has {} entries of `{session}`, or others than its {} events have",
+            found.len(),
+            wanted.len()
+        )),
+        Err(error) => findings.say(format!("the audit of `{session}` can't be read: {error:?}")),
     }
 }
 

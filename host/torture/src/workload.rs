@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use sandbar_protocol::{Clock, Error, Result, SessionId, StreamItem, WorkspaceId};
 use sandbar_store::{NewSession, NewWorkspace, SessionWriter, Store, StoreOptions, Subscription, WorkspaceKind};
 
+use crate::beside::Asked;
 use crate::chance::Chance;
 use crate::disk::{Disk, VFS};
 use crate::ledger::{Ledger, Sent};
@@ -25,6 +26,10 @@ pub(crate) enum Step {
     Begin,
     /// Several sessions append up to so many events each, of a hundred answers so many large; some flush.
     Append { most: usize, large: usize },
+    /// A session appends events until its run waits for an answer.
+    Question,
+    /// So many rows beside the events, in one transaction with the answers that are due.
+    Beside(usize),
     /// Another connection has the log written to the database, in this mode.
     Checkpoint(&'static str),
     /// The store is closed, as at the end of a process, and opened again by the next step.
@@ -40,6 +45,8 @@ pub(crate) struct Workload<'a> {
     tracks: Vec<Track>,
     /// Writers that have failed, given up with the next step.
     failed: Vec<Arc<SessionWriter>>,
+    /// Rows beside the events that the store was asked for and has not answered.
+    asked: Vec<Asked>,
     /// What the store answered when it could not do something.
     pub(crate) errors: Vec<Error>,
     /// What must not be, whatever the disk does.
@@ -83,6 +90,7 @@ impl<'a> Workload<'a> {
             store: None,
             tracks,
             failed: Vec::new(),
+            asked: Vec::new(),
             errors: Vec::new(),
             problems: Vec::new(),
             lost: 0,
@@ -97,6 +105,11 @@ impl<'a> Workload<'a> {
         match step {
             Step::Begin => self.begin(&store),
             Step::Append { most, large } => self.append(&store, most, large),
+            Step::Question => self.question(&store),
+            Step::Beside(count) => self.together(&store, &[], |workload| {
+                workload.answer(&store);
+                (0..count).for_each(|_| workload.ask(&store));
+            }),
             Step::Checkpoint(mode) => self.checkpoint(mode),
             Step::Close => {
                 self.together(&store, &[], |workload| {
@@ -182,13 +195,55 @@ impl<'a> Workload<'a> {
             self.take(store, track);
         }
         self.together(store, &chosen, |workload| {
+            workload.answer(store);
             for _ in 0..=workload.chance.below(most) {
                 if !chosen.is_empty() {
                     let track = workload.chance.pick(&chosen);
                     workload.append_to(track, large);
                 }
+                if workload.chance.percent(40) {
+                    workload.ask(store);
+                }
             }
         });
+    }
+
+    /// By the first session that takes events.
+    fn question(&mut self, store: &Store) {
+        for track in 0..self.tracks.len() {
+            self.take(store, track);
+            if self.tracks[track].writing.is_some() {
+                return self.together(store, &[track], |workload| {
+                    workload.tracks[track].script.ask_next();
+                    while workload.tracks[track].writing.is_some() && workload.tracks[track].script.question().is_none()
+                    {
+                        workload.append_to(track, 0);
+                    }
+                });
+            }
+        }
+    }
+
+    fn ask(&mut self, store: &Store) {
+        let asked = self.ledger.beside.ask(store, self.chance);
+        self.asked.push(begun(asked));
+    }
+
+    /// Answers what runs wait for, where the question was acknowledged. The events that follow in the same transaction may be that a
+    /// run goes on with the answer, or ends without it.
+    fn answer(&mut self, store: &Store) {
+        for track in &self.tracks {
+            let promised = self.ledger.promised(&track.session);
+            let is_known = promised.acknowledged > 0 && promised.acknowledged == promised.sent.len();
+            let Some(question) = track.script.question().filter(|_| is_known) else {
+                continue;
+            };
+            if self.chance.percent(80)
+                && let Some(asked) = self.ledger.beside.answer(store, &question)
+            {
+                self.asked.push(begun(asked));
+            }
+        }
     }
 
     /// Makes sure that a session is taken for writing, and holds what the journal has of it against the ledger.
@@ -293,6 +348,12 @@ impl<'a> Workload<'a> {
             }
             Err(error) => self.errors.push(error),
         }
+        for (row, outcome) in block_on(join_all(self.asked.drain(..))) {
+            match outcome {
+                Ok(()) => self.ledger.beside.acknowledge(row),
+                Err(error) => self.errors.push(error),
+            }
+        }
         for (track, outcome) in block_on(join_all(flushes)) {
             match outcome {
                 Ok(()) if self.chance.percent(70) => {
@@ -314,11 +375,7 @@ impl<'a> Workload<'a> {
         writers
             .map(|(track, writer)| {
                 let flush = async move { (track, writer.flush().await) };
-                let mut flush = flush.boxed();
-                match flush.poll_unpin(&mut Context::from_waker(Waker::noop())) {
-                    Poll::Ready(outcome) => ready(outcome).boxed(),
-                    Poll::Pending => flush,
-                }
+                begun(flush.boxed())
             })
             .collect()
     }
@@ -353,5 +410,13 @@ impl<'a> Workload<'a> {
         self.errors.push(error);
         self.failed
             .extend(self.tracks[track].writing.take().map(|(writer, _)| writer));
+    }
+}
+
+/// The same after it has been polled once, so that its command is in the queue.
+fn begun<T: Send + 'static>(mut future: BoxFuture<'static, T>) -> BoxFuture<'static, T> {
+    match future.poll_unpin(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => ready(outcome).boxed(),
+        Poll::Pending => future,
     }
 }

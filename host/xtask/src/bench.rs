@@ -9,7 +9,7 @@ use crate::project::Project;
 
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// One group of rows: calls, turns, history, journal, recovery, sessions, start, memory; all by default.
+    /// One group of rows: calls, turns, history, journal, recovery, sessions, beside, start, memory; all by default.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }

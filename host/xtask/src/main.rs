@@ -9,6 +9,7 @@
 mod bench;
 mod ci;
 mod docs;
+mod fuzz;
 mod guests;
 mod invocation;
 mod project;

@@ -1,21 +1,27 @@
-//! `cargo xtask torture`: the journal under loss of power and failing disks, and runs under the death of their process.
+//! `cargo xtask torture`: the journal under loss of power and failing disks, runs under the death of their process, the host under hostile components.
 
 use anyhow::Result;
 use clap::Args;
 
+use crate::fuzz::Fuzz;
 use crate::guests;
 use crate::invocation::Invocation;
 use crate::project::Project;
 
+/// The ones that load components of the tests.
+const WITH_GUESTS: [&str; 3] = [KILL, "hostile", "race"];
 /// The one that needs a product with kill points, which users don't get.
 const KILL: &str = "kill";
+
+/// The one that is no part of the harness: its programs want another compiler.
+const FUZZ: &str = "fuzz";
 
 const PACKAGE: [&str; 3] = ["--quiet", "--package", "sandbar-torture"];
 const KILL_POINTS: [&str; 2] = ["--features", "kill-points"];
 
 #[derive(Debug, Args)]
 pub(crate) struct Torture {
-    /// `power`, `faults` or `kill`, and their options; `--help` after one lists them.
+    /// `power`, `faults`, `hostile`, `race`, `kill` or `fuzz`, and their options; `--help` after one lists them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     arguments: Vec<String>,
 }
@@ -25,9 +31,15 @@ impl Torture {
     pub(crate) fn run(self, project: &Project) -> Result<()> {
         let mut run = Invocation::cargo(&["run", "--release"]);
         run = PACKAGE.into_iter().fold(run, Invocation::argument);
-        if self.arguments.first().is_some_and(|first| first == KILL) {
+        let first = self.arguments.first().map_or("", String::as_str);
+        if first == FUZZ {
+            return Fuzz::parse_after(&self.arguments).run(project);
+        }
+        if WITH_GUESTS.contains(&first) {
             guests::ensure_target(project)?;
             guests::build_for_tests(project).run(&project.root)?;
+        }
+        if first == KILL {
             run = KILL_POINTS.into_iter().fold(run, Invocation::argument);
         }
         let run = run.argument("--");

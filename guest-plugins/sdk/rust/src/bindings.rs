@@ -1,4 +1,4 @@
-//! What `wit-bindgen` makes of `wit/`: the tool world here, the pattern world in `pattern`, both with the same shared types.
+//! What `wit-bindgen` makes of `wit/`: the tool world here, the others in modules, all with the same shared types.
 
 wit_bindgen::generate!({
     path: "../../../wit",
@@ -21,6 +21,23 @@ pub mod pattern {
         with: {
             "sandbar:plugin/types@0.1.0": crate::bindings::sandbar::plugin::types,
             "sandbar:plugin/log@0.1.0": crate::bindings::sandbar::plugin::log,
+        },
+        generate_all,
+    });
+}
+
+pub mod memory {
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        world: "memory-plugin",
+        pub_export_macro: true,
+        export_macro_name: "__export_memory_plugin",
+        default_bindings_module: "sandbar_sdk::bindings::memory",
+        additional_derives: [PartialEq],
+        with: {
+            "sandbar:plugin/types@0.1.0": crate::bindings::sandbar::plugin::types,
+            "sandbar:plugin/log@0.1.0": crate::bindings::sandbar::plugin::log,
+            "sandbar:plugin/kv@0.1.0": crate::bindings::sandbar::plugin::kv,
         },
         generate_all,
     });

@@ -1,4 +1,4 @@
-//! Write Sandbar plugins in Rust: a tool plugin is a list of functions, a pattern is one function.
+//! Write Sandbar plugins in Rust: a tool plugin is a list of functions, a pattern is one function, a memory is a type.
 //!
 //! # A tool
 //!
@@ -34,7 +34,8 @@
 //!
 //! Several tools go into the same list. [`Context::config`] reads the plugin's own configuration, [`progress`] shows partial output
 //! to the person who watches, [`info`] and its like log. Files of the workspace, if the plugin requests and is granted them, are at
-//! `/` for `std::fs`. Every call has a fresh instance by default, so keep nothing in statics.
+//! `/` for `std::fs`; requests to the outside, if granted, are sent with [`http`]. Every call has a fresh instance by default, so keep
+//! nothing in statics.
 //!
 //! # A pattern
 //!
@@ -61,16 +62,65 @@
 //! # }
 //! ```
 //!
+//! # A memory
+//!
+//! A memory is a type with the five functions of [`Memory`] over entries, which it keeps in [`kv`] or wherever it can;
+//! [`memory_plugin!`] makes the component.
+//!
+//! ```
+//! use sandbar_sdk::remembered::{CallContext, Entry, EntryPage, Turn};
+//! use sandbar_sdk::{Error, Memory, kv};
+//!
+//! sandbar_sdk::memory_plugin!(Last);
+//!
+//! /// Remembers the last message alone.
+//! struct Last;
+//!
+//! impl Memory for Last {
+//!     const IDEMPOTENT_COMMIT: bool = true;
+//!
+//!     fn recall(_query: &str, _context: &CallContext) -> Result<Vec<Entry>, Error> {
+//!         let last = kv::get("last")?.map(|text| Entry::new("last", String::from_utf8_lossy(&text)));
+//!         Ok(last.into_iter().collect())
+//!     }
+//!
+//!     fn commit(turn: &Turn, _context: &CallContext) -> Result<(), Error> {
+//!         kv::set("last", &turn.request)
+//!     }
+//!
+//!     fn remember(entry: Entry, _context: &CallContext) -> Result<String, Error> {
+//!         kv::set("last", entry.text)?;
+//!         Ok("last".to_owned())
+//!     }
+//!
+//!     fn forget(_id: &str, _context: &CallContext) -> Result<(), Error> {
+//!         kv::delete("last")
+//!     }
+//!
+//!     fn list(_after: Option<&str>, _limit: u32, context: &CallContext) -> Result<EntryPage, Error> {
+//!         Ok(EntryPage { entries: Self::recall("", context)?, next: None })
+//!     }
+//! }
+//! # fn main() {
+//! # Last::commit(&Turn::new("hi", "ho"), &CallContext::default()).unwrap();
+//! # assert_eq!(Last::recall("", &CallContext::default()).unwrap(), [Entry::new("last", "hi")]);
+//! # }
+//! ```
+//!
 //! # Testing
 //!
 //! Everything here also works natively, so that a plugin's functions are tested by `cargo test`: [`Tool::call`] on a
-//! `Context::default()`, a step on a [`View::of`](view::View::of). Only the two macros speak of WebAssembly. `sandbar plugins test`
+//! `Context::default()`, a step on a [`View::of`](view::View::of). Only the macros speak of WebAssembly. `sandbar plugins test`
 //! runs the built component in the host's sandbox.
 
 mod error;
 mod history;
+pub mod http;
+pub mod kv;
 mod log;
+mod memory;
 mod pattern;
+pub mod secrets;
 mod tool;
 
 #[doc(hidden)]
@@ -90,6 +140,12 @@ pub mod view {
     };
 }
 
+/// What a memory keeps and is asked, as in `wit/memory.wit`.
+pub mod remembered {
+    pub use crate::bindings::memory::exports::sandbar::plugin::memory::{CallContext, Entry, EntryPage, Turn};
+}
+
+pub use memory::Memory;
 pub use schemars;
 pub use serde;
 
@@ -120,6 +176,64 @@ macro_rules! tool_plugin {
         // Natively nothing calls the function but tests, and an unused one is no mistake of the author.
         #[cfg(not(target_arch = "wasm32"))]
         const _: fn() -> ::std::vec::Vec<$crate::Tool> = $tools;
+    };
+}
+
+/// Makes this component a memory out of a type that is a [`Memory`]; see the [crate's page](crate) for a whole one.
+#[macro_export]
+macro_rules! memory_plugin {
+    ($memory:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            use $crate::Memory;
+            use $crate::remembered::{CallContext, Entry, EntryPage, Turn};
+
+            struct Plugin;
+
+            impl $crate::bindings::memory::exports::sandbar::plugin::memory::Guest for Plugin {
+                fn describe() -> ::std::vec::Vec<(::std::string::String, ::std::string::String)> {
+                    let idempotent = <$memory>::IDEMPOTENT_COMMIT;
+                    ::std::vec![("idempotent-commit".to_owned(), idempotent.to_string())]
+                }
+
+                fn recall(
+                    query: ::std::string::String,
+                    context: CallContext,
+                ) -> ::std::result::Result<::std::vec::Vec<Entry>, $crate::Error> {
+                    <$memory>::recall(&query, &context)
+                }
+
+                fn remember(
+                    entry: Entry,
+                    context: CallContext,
+                ) -> ::std::result::Result<::std::string::String, $crate::Error> {
+                    <$memory>::remember(entry, &context)
+                }
+
+                fn forget(id: ::std::string::String, context: CallContext) -> ::std::result::Result<(), $crate::Error> {
+                    <$memory>::forget(&id, &context)
+                }
+
+                fn list(
+                    after: ::std::option::Option<::std::string::String>,
+                    limit: u32,
+                    context: CallContext,
+                ) -> ::std::result::Result<EntryPage, $crate::Error> {
+                    <$memory>::list(after.as_deref(), limit, &context)
+                }
+
+                fn commit(turn: Turn, context: CallContext) -> ::std::result::Result<(), $crate::Error> {
+                    <$memory>::commit(&turn, &context)
+                }
+            }
+
+            $crate::bindings::memory::__export_memory_plugin!(Plugin with_types_in $crate::bindings::memory);
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+const _: fn() = || {
+            fn is_a_memory<M: $crate::Memory>() {}
+            is_a_memory::<$memory>();
+        };
     };
 }
 

@@ -29,14 +29,32 @@ impl Effects {
         .await
     }
 
-    pub(super) async fn ask(&self, id: &str, action: &ModelAction) -> Result<ModelReply> {
+    /// The inner error is the model's, the outer one the journal's.
+    pub(super) async fn ask(&self, id: &str, action: &ModelAction) -> Result<Result<ModelReply>> {
         let request = self.request(action).await;
         let mut stream = self.model.call(request);
         lock(&self.state.partial).clear();
         let mut bytes = 0;
         while let Some(part) = stream.next().await {
-            match part? {
-                ModelPart::Finished(reply) => return Ok(*reply),
+            let part = match part {
+                Ok(part) => part,
+                Err(error) => return Ok(Err(error)),
+            };
+            match part {
+                ModelPart::Finished(reply) => return Ok(Ok(*reply)),
+                ModelPart::Retrying {
+                    request,
+                    error,
+                    wait_ms,
+                } => {
+                    self.record(EventBody::ModelRetried {
+                        effect: id.to_owned(),
+                        request,
+                        error,
+                        wait_ms,
+                    })
+                    .await?;
+                }
                 ModelPart::Text(text) => {
                     bytes += text.len();
                     lock(&self.state.partial).push_str(&text);
@@ -48,7 +66,7 @@ impl Effects {
                 ModelPart::CallArguments { text, .. } => bytes += text.len(),
             }
             if bytes > MAX_REPLY_BYTES {
-                return Err(Error::new(
+                return Ok(Err(Error::new(
                     ErrorKind::Model,
                     "reply-too-large",
                     format!(
@@ -56,19 +74,24 @@ impl Effects {
                         self.model.name(),
                         MAX_REPLY_BYTES >> 20
                     ),
-                ));
+                )));
             }
         }
-        Err(Error::new(
+        Ok(Err(Error::new(
             ErrorKind::Model,
             "model-cut-off",
             format!("the answer of the model `{}` ended in the middle", self.model.name()),
         )
-        .retryable())
+        .retryable()))
     }
 
     pub(super) async fn request(&self, action: &ModelAction) -> ModelRequest {
-        let parts = [Some(self.instructions.as_str()), action.instructions.as_deref()];
+        let recalled = lock(&self.state.recalled).clone();
+        let parts = [
+            Some(self.instructions.as_str()),
+            recalled.as_deref(),
+            action.instructions.as_deref(),
+        ];
         let parts: Vec<&str> = parts.into_iter().flatten().filter(|text| !text.is_empty()).collect();
         let offered = |name: &str| {
             action
@@ -101,28 +124,33 @@ impl Effects {
         let mut reply = match executed {
             Ok(reply) => reply,
             Err(error) => {
-                self.record(EventBody::ModelDiscarded {
-                    effect: id.clone(),
-                    error: error.clone(),
-                    ms,
-                })
-                .await?;
+                let effect = id.clone();
+                let ended = self
+                    .record_event(EventBody::ModelDiscarded { effect, error, ms })
+                    .await?;
                 self.close(&id);
-                return Ok(Outcome::ModelFailed(Box::new(error)));
+                let EventBody::ModelDiscarded { error, .. } = &ended.body else {
+                    unreachable!("an event is of the kind that was appended");
+                };
+                return Ok(Outcome::ModelFailed(Box::new(error.clone())));
             }
         };
         self.name_calls(&mut reply).await;
         let finished = EventBody::ModelFinished {
             effect: id.clone(),
             thread: thread.to_owned(),
-            reply: reply.clone(),
+            reply,
             ms,
         };
-        self.record(finished).await?;
+        let ended = self.record_event(finished).await?;
         kill_point("agent.model.recorded");
         self.close(&id);
         lock(&self.state.partial).clear();
-        Ok(self.replied(id, reply))
+        // As it was written: no tool is called, and no person asked, with a protected value that the model has said.
+        let EventBody::ModelFinished { reply, .. } = &ended.body else {
+            unreachable!("an event is of the kind that was appended");
+        };
+        Ok(self.replied(id, reply.clone()))
     }
 
     pub(super) fn replied(&self, id: String, reply: ModelReply) -> Outcome {

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use sandbar_protocol::policy::Rule;
 use sandbar_protocol::{
-    Answer, Approval, Error, ErrorKind, EventBody, Mend, ProgressSink, Result, SuspendedCall, Suspension,
-    SuspensionKind, ToolInvocation, ToolOutcome, ToolOutput, kill_point,
+    Answer, Approval, DecidedBy, Error, ErrorKind, EventBody, Mend, ProgressSink, Result, SuspendedCall, Suspension,
+    SuspensionKind, ToolInvocation, ToolOutcome, ToolOutput, ToolPowers, kill_point,
 };
 use sandbar_store::{ApprovalPlace, NewApproval};
 
 use super::question::id_of;
 use super::{Admitted, Effect, Effects, Outcome, ToolEffect, timed};
 use crate::arguments;
-use crate::consent::{Attended, Rule, Unattended};
+use crate::consent::{Attended, Unattended};
 use crate::conversation::outcome_text;
 use crate::locks::Ticket;
 use crate::resource::Access;
@@ -21,6 +22,9 @@ const SIGN_IN: &str = "sign-in-required";
 
 /// How often a call is made again after somebody said that they signed in.
 const MAX_SIGN_INS: u32 = 3;
+
+/// Who allowed a call that they said yes to before it was asked for, as the audit names them.
+const BEFOREHAND: &str = "beforehand";
 
 /// A person's word on a call, or what stands for it.
 pub(super) enum Word {
@@ -33,43 +37,6 @@ pub(super) enum Word {
 }
 
 impl Effects {
-    /// Whether the call may be made at all: the agent has the tool, no rule denies it, and the arguments fit it.
-    pub(super) fn policy(&self, call: &ToolEffect) -> Result<Admitted> {
-        let tool = self
-            .tools
-            .iter()
-            .find(|tool| tool.spec().name == call.name)
-            .ok_or_else(|| self.unknown(&call.name))?;
-        if self.consent.rule(tool.spec(), &self.attended) == Rule::Deny {
-            return Err(Error::new(
-                ErrorKind::Denied,
-                "denied-by-rule",
-                format!("the configuration does not allow `{}`", call.name),
-            )
-            .with_hint("go on without it"));
-        }
-        let input = arguments::parse(&call.name, &call.arguments, tool.input_schema())?;
-        Ok(Admitted {
-            tool: tool.clone(),
-            input: Arc::new(input),
-        })
-    }
-
-    fn unknown(&self, name: &str) -> Error {
-        let names: Vec<_> = self.tools.iter().map(|tool| tool.spec().name.as_str()).collect();
-        let shown: String = name.chars().take(80).flat_map(char::escape_debug).collect();
-        let error = Error::new(
-            ErrorKind::NotFound,
-            "unknown-tool",
-            format!("there is no tool `{shown}`"),
-        );
-        if names.is_empty() {
-            error.with_hint("there are no tools: answer without one")
-        } else {
-            error.with_hint(format!("there are: {}", names.join(", ")))
-        }
-    }
-
     /// Gets a person's word where it is needed: for a call that a rule wants asked, and for one that was cut off.
     pub(super) async fn consent(&self, id: &str, call: &ToolEffect, admitted: Result<Admitted>) -> Result<Word> {
         let Ok(admitted) = admitted else {
@@ -93,20 +60,27 @@ impl Effects {
         let spec = admitted.tool.spec();
         // What was asked once is answered, whatever the rules say now.
         let known = self.tape.suspension(&id_of(SuspensionKind::Approval, id, 1)).is_some();
-        let asks = self.consent.rule(spec, &self.attended) == Rule::Ask && !matches!(self.attended, Attended::Allowing);
+        let asks = self.ruling(call, &admitted.tool).rule == Rule::Ask;
+        let decisions = &self.state.decisions;
+        if !known && asks && matches!(self.attended, Attended::Allowing) {
+            decisions.note(id, DecidedBy::Person(BEFOREHAND.to_owned()));
+            return Ok(Word::Given(Ok(admitted)));
+        }
         if !known && !asks {
             return Ok(Word::Given(Ok(admitted)));
         }
         if let (false, Some(writer)) = (known, &self.writer) {
             let (digest, workspace) = (admitted.tool.digest(), self.workspace.as_ref());
-            if writer
+            let approved = writer
                 .store()
-                .is_approved(&spec.name, digest, &self.session, workspace)?
-            {
+                .approved_by(&spec.name, digest, &self.session, workspace)?;
+            if let Some(by) = approved {
+                decisions.note(id, DecidedBy::of_answer(&by));
                 return Ok(Word::Given(Ok(admitted)));
             }
         }
         if !known && matches!(self.attended, Attended::Nobody) && self.consent.unattended == Unattended::Deny {
+            decisions.note(id, DecidedBy::Rule("consent.unattended".to_owned()));
             return Ok(Word::Given(Err(nobody(&call.name))));
         }
         let preview = match known {
@@ -123,12 +97,37 @@ impl Effects {
             1,
             &format!("may `{}` be called?", call.name),
         );
-        let question = about(question, id, call, &admitted, preview);
+        let question = self.about(question, id, call, &admitted, preview);
         let answer = match self.ask_person(question).await?.without_answer() {
             Ok(answer) => answer,
             Err(outcome) => return Ok(Word::Ends(outcome)),
         };
+        decisions.note(id, DecidedBy::of_answer(&answer.by));
         self.heed(&answer, call, admitted).await.map(Word::Given)
+    }
+
+    /// A question about a call.
+    fn about(
+        &self,
+        question: Suspension,
+        id: &str,
+        call: &ToolEffect,
+        admitted: &Admitted,
+        preview: Option<String>,
+    ) -> Suspension {
+        Suspension {
+            effect: Some(id.to_owned()),
+            call: Some(SuspendedCall {
+                call_id: call.call_id.clone(),
+                tool: call.name.clone(),
+                arguments: (*admitted.input).clone(),
+                origin: self.caller(call),
+                powers: admitted.tool.powers().map(ToolPowers::sentences).unwrap_or_default(),
+                destructive: admitted.tool.spec().traits.destructive,
+                preview,
+            }),
+            ..question
+        }
     }
 
     /// What the tool says it would change. Its failure is that of the call, and the model can mend it without troubling a person.
@@ -166,7 +165,7 @@ impl Effects {
             call.name
         );
         let question = self.question(SuspensionKind::UnknownOutcome, id, attempts, &text);
-        let question = about(question, id, call, &admitted, None);
+        let question = self.about(question, id, call, &admitted, None);
         let answer = match self.ask_person(question).await?.without_answer() {
             Ok(answer) => answer,
             Err(outcome) => return Ok(Word::Ends(outcome)),
@@ -187,18 +186,6 @@ impl Effects {
                 .with_hint("look before you call it again"),
             )),
         })
-    }
-
-    pub(super) fn budget(&self) -> Result<()> {
-        if self.spending.take_tool_call() {
-            return Ok(());
-        }
-        let limit = self.spending.limits().tool_calls;
-        Err(Error::new(
-            ErrorKind::Limit,
-            "tool-call-limit",
-            format!("the run has used up its limit of {limit} tool calls"),
-        ))
     }
 
     pub(super) fn queue(&self, admitted: &Admitted) -> Option<Ticket> {
@@ -283,7 +270,7 @@ impl Effects {
             return Ok(());
         }
         self.note_open(id, Effect::Tool(call.clone()));
-        self.record(EventBody::ToolStarted {
+        let started = EventBody::ToolStarted {
             effect: id.to_owned(),
             parent: None,
             ordinal,
@@ -296,8 +283,8 @@ impl Effects {
             idempotency_key: id.to_owned(),
             idempotent,
             refused: admitted.is_none(),
-        })
-        .await?;
+        };
+        self.record_decided(started, self.state.decisions.take(id)).await?;
         kill_point("agent.tool.intended");
         if !idempotent {
             // It must not happen before the journal knows that it was about to.
@@ -325,6 +312,7 @@ impl Effects {
             call_id: call.call_id.clone(),
             input: admitted.input.clone(),
             progress: self.progress(id),
+            denials: self.state.denials.sink(id),
         }
     }
 
@@ -345,18 +333,24 @@ impl Effects {
         outcome: ToolOutcome,
         ms: u64,
     ) -> Result<Outcome> {
-        self.record(EventBody::ToolFinished {
-            effect: id.clone(),
-            call_id: call.call_id.clone(),
-            thread: call.thread.clone(),
-            name: call.name.clone(),
-            outcome: outcome.clone(),
-            ms,
-        })
-        .await?;
+        let ended = self
+            .record_event(EventBody::ToolFinished {
+                effect: id.clone(),
+                call_id: call.call_id.clone(),
+                thread: call.thread.clone(),
+                name: call.name.clone(),
+                outcome,
+                denials: self.state.denials.take(&id),
+                ms,
+            })
+            .await?;
         kill_point("agent.tool.recorded");
         self.close(&id);
-        Ok(self.ended(&call, &outcome))
+        // As it was written: what the pattern sees is what it would see again.
+        let EventBody::ToolFinished { outcome, .. } = &ended.body else {
+            unreachable!("an event is of the kind that was appended");
+        };
+        Ok(self.ended(&call, outcome))
     }
 
     pub(super) fn ended(&self, call: &ToolEffect, outcome: &ToolOutcome) -> Outcome {
@@ -369,27 +363,6 @@ impl Effects {
             text,
             failed,
         }
-    }
-}
-
-/// A question about a call.
-fn about(
-    question: Suspension,
-    id: &str,
-    call: &ToolEffect,
-    admitted: &Admitted,
-    preview: Option<String>,
-) -> Suspension {
-    Suspension {
-        effect: Some(id.to_owned()),
-        call: Some(SuspendedCall {
-            call_id: call.call_id.clone(),
-            tool: call.name.clone(),
-            arguments: (*admitted.input).clone(),
-            destructive: admitted.tool.spec().traits.destructive,
-            preview,
-        }),
-        ..question
     }
 }
 

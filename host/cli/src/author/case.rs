@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use regex::Regex;
 use sandbar::plugins::Kind;
+use sandbar::protocol::policy::KvAccess;
 use sandbar::protocol::{Error, ErrorKind, FileAccess, Result};
 use serde::Deserialize;
 use serde_json::Value;
@@ -38,6 +39,8 @@ pub(crate) struct Written {
     pub(crate) message: Option<String>,
     /// Plugins whose tools that agent has.
     pub(crate) plugins: Vec<String>,
+    /// What a memory has before: the texts of entries.
+    pub(crate) remembered: Vec<String>,
     /// The replies of its model, as in a script.
     pub(crate) script: Vec<toml::Table>,
     /// The plugin's own configuration.
@@ -45,6 +48,8 @@ pub(crate) struct Written {
     /// The workspace before the call, and the access to it.
     pub(crate) files: BTreeMap<String, String>,
     pub(crate) grant: FileAccess,
+    /// What the plugin may keep; a memory may keep things for all sessions unless the case says otherwise.
+    pub(crate) kv: Option<KvAccess>,
     pub(crate) limits: Limits,
     pub(crate) expect: Expect,
     /// Files of the workspace afterwards; others are not looked at.
@@ -75,12 +80,24 @@ pub(crate) struct Expect {
     pub(crate) finish_reason: Option<String>,
     /// The tools that were called, in order.
     pub(crate) tools: Option<Vec<String>>,
+    /// The texts that a memory recalled, in order.
+    pub(crate) recalled: Option<Vec<String>>,
 }
 
-/// The keys of a case: those of both kinds, then those of one.
-const COMMON: [&str; 7] = ["name", "config", "files", "grant", "limits", "expect", "expect_files"];
+/// The keys of a case: those of all kinds, then those of one.
+const COMMON: [&str; 8] = [
+    "name",
+    "config",
+    "files",
+    "grant",
+    "kv",
+    "limits",
+    "expect",
+    "expect_files",
+];
 const OF_TOOL: [&str; 2] = ["tool", "input"];
 const OF_PATTERN: [&str; 3] = ["message", "plugins", "script"];
+const OF_MEMORY: [&str; 3] = ["message", "script", "remembered"];
 const LIMITS: [&str; 3] = ["memory_mib", "cpu_ms", "wall_ms"];
 const EXPECT_OF_TOOL: [&str; 5] = ["text", "text_matches", "error", "user_text", "structured"];
 const EXPECT_OF_PATTERN: [&str; 7] = [
@@ -92,6 +109,8 @@ const EXPECT_OF_PATTERN: [&str; 7] = [
     "finish_reason",
     "tools",
 ];
+
+const EXPECT_OF_MEMORY: [&str; 4] = ["text", "text_matches", "error", "recalled"];
 
 /// All cases of a project, file by file in the order of their names.
 pub(crate) fn read_cases(project: &Project) -> Result<Vec<Case>> {
@@ -169,6 +188,7 @@ impl Source<'_> {
         let (own, expect) = match kind {
             Kind::Tool => (OF_TOOL.as_slice(), EXPECT_OF_TOOL.as_slice()),
             Kind::Pattern => (OF_PATTERN.as_slice(), EXPECT_OF_PATTERN.as_slice()),
+            Kind::Memory => (OF_MEMORY.as_slice(), EXPECT_OF_MEMORY.as_slice()),
         };
         let known = [COMMON.as_slice(), own].concat();
         let Some(DeValue::Array(cases)) = table.get_ref().get("case").map(Spanned::get_ref) else {
@@ -207,7 +227,7 @@ impl Source<'_> {
             Kind::Tool if written.tool.is_none() => {
                 return Err(wrong("the case has no `tool`, the name of the tool to call"));
             }
-            Kind::Pattern if written.message.is_none() => {
+            Kind::Pattern | Kind::Memory if written.message.is_none() => {
                 return Err(wrong("the case has no `message`, what the user says"));
             }
             _ => {}
@@ -343,6 +363,23 @@ mod tests {
     }
 
     #[test]
+    fn cases_of_memories() {
+        let check = |text, expected| check(Kind::Memory, text, expected);
+        check(
+            "[[case]]\nname = \"a\"\nmessage = \"hi\"\nremembered = [\"x\"]\nkv = \"session\"\nexpect = { recalled = [] }",
+            "tests/x.toml:1 a {}",
+        );
+        check(
+            "[[case]]\nname = \"a\"\nremembered = []",
+            "tests/x.toml:1: the case has no `message`, what the user says",
+        );
+        check(
+            "[[case]]\nname = \"a\"\nmessage = \"hi\"\nexpect = { tools = [] }",
+            "tests/x.toml:4: `expect` of a memory has no key `tools`\nhint: there are `text`, `text_matches`, `error`, `recalled`",
+        );
+    }
+
+    #[test]
     fn cases_of_patterns() {
         let check = |text, expected| check(Kind::Pattern, text, expected);
         check(
@@ -352,7 +389,7 @@ mod tests {
         check(
             "[[case]]\nname = \"a\"\ntool = \"t\"",
             "tests/x.toml:3: a case of a pattern has no key `tool`\nhint: there are `name`, `config`, `files`, `grant`, \
-             `limits`, `expect`, `expect_files`, `message`, `plugins`, `script`",
+             `kv`, `limits`, `expect`, `expect_files`, `message`, `plugins`, `script`",
         );
         check(
             "[[case]]\nname = \"a\"\nmessage = 1",

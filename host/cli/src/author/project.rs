@@ -39,6 +39,8 @@ pub(crate) enum Language {
 pub(crate) enum TemplateKind {
     Tool,
     Pattern,
+    /// In Rust alone
+    Memory,
 }
 
 #[derive(Debug)]
@@ -102,6 +104,7 @@ impl Project {
         match self.kind {
             Kind::Tool => "tool-plugin",
             Kind::Pattern => "pattern-plugin",
+            Kind::Memory => "memory-plugin",
         }
     }
 }
@@ -131,6 +134,7 @@ fn manifest(directory: &Path) -> Result<(String, Kind)> {
         match table.get("kind").and_then(toml::Value::as_str) {
             Some("tool") => found.push((name, Kind::Tool)),
             Some("pattern") => found.push((name, Kind::Pattern)),
+            Some("memory") => found.push((name, Kind::Memory)),
             _ => {}
         }
     }
@@ -138,7 +142,7 @@ fn manifest(directory: &Path) -> Result<(String, Kind)> {
         1 => Ok(found.remove(0)),
         0 => Err(no_project(
             directory,
-            "it has no manifest, a `NAME.toml` with `kind = \"tool\"` or `\"pattern\"`",
+            "it has no manifest, a `NAME.toml` with `kind = \"tool\"`, `\"pattern\"` or `\"memory\"`",
         )),
         _ => {
             let names: Vec<String> = found.iter().map(|(name, _)| format!("`{name}.toml`")).collect();
@@ -159,6 +163,12 @@ fn no_project(directory: &Path, why: &str) -> Error {
 /// Writes a new project. Gives the names of its files.
 pub(crate) fn create(directory: &Path, name: &str, language: Language, kind: TemplateKind) -> Result<Vec<String>> {
     check_name(name)?;
+    if kind == TemplateKind::Memory && language != Language::Rust {
+        let message = format!("there is no template of a memory in {}", language.word());
+        return Err(Error::new(ErrorKind::Unsupported, "no-template", message).with_hint(
+            "make one in Rust with `--lang rust`, or build a component for the world `memory-plugin` of `wit/`",
+        ));
+    }
     let files = contents(name, language, kind);
     if let Some((taken, _)) = files.iter().find(|(file, _)| directory.join(file).exists()) {
         let message = format!("`{}` is there already", directory.join(taken).display());
@@ -175,6 +185,7 @@ fn contents(name: &str, language: Language, kind: TemplateKind) -> Vec<(String, 
     let kind = match kind {
         TemplateKind::Tool => "tool",
         TemplateKind::Pattern => "pattern",
+        TemplateKind::Memory => "memory",
     };
     let filled = |(file, text): (&str, &str)| (file.replace("NAME", name), text.replace("{{name}}", name));
     let mut files: Vec<_> = packed::files(&format!("templates/{}/{kind}", language.word()))

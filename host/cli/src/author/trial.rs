@@ -13,7 +13,11 @@ use sandbar::config::agents::AgentConfig;
 use sandbar::config::grants::Grant;
 use sandbar::config::models::ModelConfig;
 use sandbar::plugins::{CallStats, Kind, Status};
-use sandbar::protocol::{Error, ErrorKind, EventBody, Limits, Result, RunRequest, RunResult, StreamItem, ToolOutcome};
+use sandbar::protocol::policy::{KvAccess, PowerGrant, PowerSet};
+use sandbar::protocol::{
+    Error, ErrorKind, EventBody, Limits, MemoryEntry, MemoryOp, MemoryOperation, MemoryOutcome, Result, RunRequest,
+    RunResult, StreamItem, ToolOutcome,
+};
 use sandbar::{Config, Journal, OpenOptions, Runtime};
 use serde_json::{Value, json};
 
@@ -47,6 +51,8 @@ struct Outcome {
     tool: Option<ToolOutcome>,
     /// In the order in which they were called.
     called: Vec<String>,
+    /// In the order in which they ended.
+    remembered: Vec<(MemoryOp, MemoryOutcome)>,
     result: RunResult,
 }
 
@@ -82,11 +88,13 @@ pub(crate) async fn try_case(
             seen.lock().unwrap_or_else(PoisonError::into_inner).push(call);
         }
     });
+    remember(&runtime, case).await?;
     let outcome = run(&runtime, case.written.message.as_deref().unwrap_or("test")).await?;
     runtime.close().await;
     let mut mismatches = match project.kind {
         Kind::Tool => compare_tool(&outcome, case),
         Kind::Pattern => compare_run(&outcome, case),
+        Kind::Memory => compare_memory(&outcome, case),
     };
     mismatches.extend(compare_files(&workspace, &case.written.expect_files));
     let stats = stats.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,8 +137,19 @@ fn script_of(project: &Project, case: &Case) -> Result<String> {
 fn config_of(project: &Project, case: &Case, config: &Config, directory: &Path, place: &Path) -> Result<Config> {
     let written = &case.written;
     let own = case::json_table(&written.config).map_err(|why| bad_case(case, &format!("`config` has {why}")))?;
+    let kept = match project.kind {
+        Kind::Memory => KvAccess::Shared,
+        Kind::Tool | Kind::Pattern => KvAccess::None,
+    };
     let grant = |config| Grant {
-        files: written.grant,
+        powers: PowerGrant {
+            powers: PowerSet {
+                files: written.grant,
+                kv: written.kv.unwrap_or(kept),
+                ..PowerSet::default()
+            },
+            ..PowerGrant::default()
+        },
         config,
         ..Grant::default()
     };
@@ -143,6 +162,7 @@ fn config_of(project: &Project, case: &Case, config: &Config, directory: &Path, 
     let (pattern, plugins) = match project.kind {
         Kind::Tool => (REACT.to_owned(), vec![project.name.clone()]),
         Kind::Pattern => (project.name.clone(), written.plugins.clone()),
+        Kind::Memory => (REACT.to_owned(), Vec::new()),
     };
     let agent = AgentConfig {
         name: AGENT.to_owned(),
@@ -150,6 +170,8 @@ fn config_of(project: &Project, case: &Case, config: &Config, directory: &Path, 
         model: AGENT.to_owned(),
         pattern,
         plugins,
+        memory: (project.kind == Kind::Memory).then(|| project.name.clone()),
+        delegates: Vec::new(),
         instructions: String::new(),
         limits: Limits::default(),
         when_used_up: WhenUsedUp::Stop,
@@ -159,6 +181,8 @@ fn config_of(project: &Project, case: &Case, config: &Config, directory: &Path, 
     };
     let mut config = config.clone();
     config.workspace = Some(place.join(WORKSPACE));
+    // A case is run on what is there, however often it fails.
+    (config.lock_file, config.put_aside) = (None, false);
     config.plugin_directories = vec![tightened(project, case, directory, place)?];
     config.grants = grants;
     config.models = [(AGENT.to_owned(), model)].into();
@@ -239,17 +263,39 @@ fn check_tool(runtime: &Runtime, project: &Project, case: &Case) -> Result<()> {
 
 async fn run(runtime: &Runtime, message: &str) -> Result<Outcome> {
     let mut stream = runtime.run(RunRequest::new(message)).await?;
-    let (mut tool, mut called) = (None, Vec::new());
+    let (mut tool, mut called, mut remembered) = (None, Vec::new(), Vec::new());
     while let Some(item) = stream.next().await {
         let StreamItem::Event(event) = item? else { continue };
         match &event.body {
             EventBody::ToolStarted { name, .. } => called.push(name.clone()),
             EventBody::ToolFinished { outcome, .. } if tool.is_none() => tool = Some(outcome.clone()),
+            EventBody::MemoryFinished { op, outcome, .. } => remembered.push((*op, outcome.clone())),
             _ => {}
         }
     }
     let result = stream.result().await?;
-    Ok(Outcome { tool, called, result })
+    Ok(Outcome {
+        tool,
+        called,
+        remembered,
+        result,
+    })
+}
+
+/// What the case wants to be there before its run.
+async fn remember(runtime: &Runtime, case: &Case) -> Result<()> {
+    for text in &case.written.remembered {
+        let entry = MemoryEntry {
+            text: text.clone(),
+            ..MemoryEntry::default()
+        };
+        let kept = runtime
+            .memory(None, None)?
+            .call(MemoryOperation::Remember { entry })
+            .await;
+        kept.map_err(|error| error.told(|why| format!("{}: `remembered`: {why}", case.origin)))?;
+    }
+    Ok(())
 }
 
 fn compare_tool(outcome: &Outcome, case: &Case) -> Vec<Mismatch> {
@@ -317,6 +363,30 @@ fn compare_run(outcome: &Outcome, case: &Case) -> Vec<Mismatch> {
         expect.tools.as_ref().map(|tools| tools.join("\n")),
         outcome.called.join("\n"),
     );
+    mismatches
+}
+
+/// A memory's failure ends no run, so that it is looked for.
+fn compare_memory(outcome: &Outcome, case: &Case) -> Vec<Mismatch> {
+    let expect = &case.written.expect;
+    let (mut recalled, mut failure) = (Vec::new(), outcome.result.error.as_ref());
+    for (op, outcome) in &outcome.remembered {
+        match outcome {
+            MemoryOutcome::Error(error) => failure = failure.or(Some(error)),
+            MemoryOutcome::Output(output) if *op == MemoryOp::Recall => {
+                recalled.extend(output.entries.iter().map(|entry| entry.text.as_str()));
+            }
+            MemoryOutcome::Output(_) => {}
+        }
+    }
+    let mut mismatches = match failure {
+        None if expect.error.is_none() => Vec::new(),
+        found => compare_error(found, "a memory without an error", case),
+    };
+    mismatches.extend(compare_text(&outcome.result.text, case));
+    if let Some(expected) = expect.recalled.as_ref().filter(|expected| **expected != recalled) {
+        mismatches.push(Mismatch::new("recalled", expected.join("\n"), recalled.join("\n")));
+    }
     mismatches
 }
 

@@ -10,6 +10,7 @@ use sandbar::protocol::{Error, ErrorKind, FileAccess, Result, RunRequest, Sessio
 use sandbar::store::RunSummary;
 use sandbar::{RunStream, Runtime};
 
+use crate::commands::plugins::open_runtime;
 use crate::commands::run::{agent_of, report, show, tell_of_unfinished, unfinished, warn_of_broken_plugins};
 use crate::consent::{ConsentFlags, Desk};
 use crate::exit::Exit;
@@ -18,7 +19,6 @@ use crate::interrupts::Interrupts;
 use crate::model_flags::ModelFlags;
 use crate::options::Options;
 use crate::person::Person;
-use crate::progress::open_options;
 use crate::question::diff_line;
 use crate::sanitise::{exact, one_line, sanitise};
 use crate::style::{Paint, Style};
@@ -76,8 +76,10 @@ impl Chat {
         let presence = self.consent.presence()?;
         let config = self.model.config(options, self.agent.as_deref())?;
         let history = config.data_dir.join("chat-history");
+        Options::enclose(&config)?;
         Options::block_on(async {
-            let runtime = Runtime::open_with(config, open_options(terminal)).await?;
+            let (named, session) = (self.agent.as_deref(), self.session.as_ref());
+            let runtime = open_runtime(config, named, session, &presence, terminal).await?;
             // After the runtime, which makes the data directory, and for its owner alone.
             let mut input = Input::new(&history)?;
             let mut conversation = Conversation {
@@ -121,7 +123,10 @@ impl Conversation<'_> {
             ));
             self.note(&reports::model(config, &agent));
             if let Some(workspace) = &config.workspace {
-                let access = config.grants.get("files").map_or(FileAccess::None, |grant| grant.files);
+                let access = config
+                    .grants
+                    .get("files")
+                    .map_or(FileAccess::None, |grant| grant.powers.powers.files);
                 let access = match access {
                     FileAccess::None => "`files` may not look at it",
                     FileAccess::ReadOnly => "`files` may read it; --write lets it change files",
@@ -208,6 +213,7 @@ impl Conversation<'_> {
             agent: self.named.clone(),
             session: self.session.clone(),
             limits: None,
+            ..RunRequest::default()
         };
         let before = unfinished(self.runtime.store(), self.session.as_ref())?;
         // The keeper of files has to hear of every call that may change one, also where nobody is asked. But a run that waits is left

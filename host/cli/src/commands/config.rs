@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use sandbar::config::origin::Origin;
-use sandbar::plugins::{Plugins, Status};
+use sandbar::plugins::{Kind, Plugins, Status};
 use sandbar::protocol::Error;
 use sandbar::{Config, config};
 use serde_json::json;
@@ -68,6 +68,7 @@ fn show(config: &Config, terminal: &Terminal) -> Outcome {
 }
 
 fn check(config: &Config, terminal: &Terminal) -> Outcome {
+    Options::enclose(config)?;
     let plugins = Options::block_on(async { Ok(sandbar::load_plugins(config, &open_options(terminal)).await?) })?;
     let problems = problems(config, &plugins);
     if !problems.is_empty() {
@@ -89,20 +90,23 @@ fn check(config: &Config, terminal: &Terminal) -> Outcome {
 
 /// Names of what isn't there, and broken plugins that an agent or a grant names.
 fn problems(config: &Config, plugins: &Plugins) -> Vec<Error> {
-    let (mut tools, mut patterns) = (Vec::new(), Vec::new());
+    let (mut tools, mut patterns, mut memories) = (Vec::new(), Vec::new(), Vec::new());
     let mut broken = Vec::new();
     let is_named = |name: &str| {
-        let by_agents = config
-            .agents
-            .values()
-            .any(|agent| agent.pattern == name || agent.plugins.iter().any(|it| it == name));
+        let by_agents = config.agents.values().any(|agent| {
+            let named = agent.plugins.iter().chain(&agent.memory).chain([&agent.pattern]);
+            named.into_iter().any(|it| it == name)
+        });
         by_agents || config.grants.contains_key(name)
     };
     for plugin in plugins.list() {
         let name = plugin.name.to_string();
         match &plugin.status {
-            Status::Ready(ready) if ready.kind == sandbar::plugins::Kind::Pattern => patterns.push(name),
-            Status::Ready(_) => tools.push(name),
+            Status::Ready(ready) => match ready.kind {
+                Kind::Tool => tools.push(name),
+                Kind::Pattern => patterns.push(name),
+                Kind::Memory => memories.push(name),
+            },
             Status::Broken(error) => {
                 if is_named(&name) {
                     broken.push(
@@ -113,11 +117,12 @@ fn problems(config: &Config, plugins: &Plugins) -> Vec<Error> {
                 }
                 // Its kind is unknown, so that it is missing nowhere.
                 tools.push(name.clone());
-                patterns.push(name);
+                patterns.push(name.clone());
+                memories.push(name);
             }
         }
     }
-    let mut problems = config.check_plugins(&tools, &patterns);
+    let mut problems = config.check_plugins(&tools, &patterns, &memories);
     problems.extend(broken);
     problems
 }

@@ -38,6 +38,7 @@ impl Demo {
         let config = scene.config()?;
         let show = Show { terminal, scene };
         show.title();
+        Options::enclose(&config)?;
         Options::block_on(async {
             let runtime = Runtime::open_with(config, open_options(terminal)).await?;
             let answered = show.librarian(&runtime).await?;

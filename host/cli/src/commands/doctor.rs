@@ -1,11 +1,14 @@
 //! `sandbar doctor`: whether this machine and this configuration are fit to run, and what isn't enforced here.
 
+mod walls;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sandbar::plugins::{GuestLimits, Plugins, PluginsConfig, Status};
+use sandbar::plugins::wall::enclosure;
+use sandbar::plugins::{EgressSettings, GuestLimits, Plugins, PluginsConfig, Status};
 use sandbar::protocol::{Error, Result};
-use sandbar::store::{Store, StoreOptions};
+use sandbar::store::{Store, StoreOptions, prepare_directory};
 use sandbar::{Config, DEMO_PLUGINS};
 use serde_json::json;
 
@@ -50,6 +53,8 @@ impl Doctor {
                     false => Finding::new(Health::Good, "configuration", "can be read".to_owned()),
                 });
                 findings.extend(data_directory(&config.data_dir));
+                Options::enclose(&config)?;
+                findings.extend(walls::of_host(enclosure(), &config));
                 findings.extend(Options::block_on(async { Ok(plugin_host(&config, terminal).await) })?);
             }
             Err(failure) => {
@@ -191,7 +196,7 @@ async fn plugin_host(config: &Config, terminal: &Terminal) -> Vec<Finding> {
     let mut findings = match compile_one(config).await {
         Ok((plugins, took)) => vec![
             compiler(&plugins, took),
-            worker_wall(&plugins, config),
+            walls::of_workers(&plugins, config),
             allocator(&plugins),
         ],
         Err(error) => vec![Finding::bad("compile worker", &error)],
@@ -203,19 +208,23 @@ async fn plugin_host(config: &Config, terminal: &Terminal) -> Vec<Finding> {
     findings
 }
 
-/// Compiles a small component into a cache of its own, so that the worker has to be started.
+/// Compiles a small component into a cache of its own, so that the worker has to be started. It is where this process may write.
 async fn compile_one(config: &Config) -> Result<(std::sync::Arc<Plugins>, Duration)> {
-    let cache = tempfile::tempdir().map_err(|error| file_failed("write in", &std::env::temp_dir(), error))?;
+    prepare_directory(&config.data_dir)?;
+    let cache =
+        tempfile::tempdir_in(&config.data_dir).map_err(|error| file_failed("write in", &config.data_dir, error))?;
     let started = Instant::now();
     let settings = PluginsConfig {
         directories: Vec::new(),
         bundled: DEMO_PLUGINS[..1].to_vec(),
         cache_directory: cache.path().to_owned(),
+        lock: None,
         worker: None,
         kernel_sandbox: config.kernel_sandbox,
         limits: GuestLimits::default(),
         max_instances: config.max_instances,
         guest_memory_bytes: config.guest_memory_bytes,
+        egress: EgressSettings::default(),
     };
     let plugins = Plugins::open(settings, |_| {}).await?;
     Ok((plugins, started.elapsed()))
@@ -234,25 +243,6 @@ fn compiler(plugins: &Plugins, took: Duration) -> Finding {
             Finding::new(Health::Good, "compile worker", text)
         }
     }
-}
-
-fn worker_wall(plugins: &Plugins, config: &Config) -> Finding {
-    let what = "wall of workers";
-    if !config.kernel_sandbox {
-        let text = "is off: `limits.kernel_sandbox` is false";
-        return Finding::new(Health::Note, what, text.to_owned());
-    }
-    let wall = plugins.worker_wall().unwrap_or_default();
-    let landlock = match wall.landlock {
-        0 => "no Landlock".to_owned(),
-        version => format!("Landlock {version}"),
-    };
-    let seccomp = if wall.seccomp { "seccomp" } else { "no seccomp" };
-    let health = match wall.landlock > 0 && wall.seccomp {
-        true => Health::Good,
-        false => Health::Note,
-    };
-    Finding::new(health, what, format!("the kernel gave {landlock} and {seccomp}"))
 }
 
 fn allocator(plugins: &Plugins) -> Finding {
@@ -284,15 +274,7 @@ fn ready_plugins(plugins: &Plugins) -> Finding {
     Finding::new(Health::Note, "plugins", text)
 }
 
-fn not_enforced() -> Vec<Finding> {
-    let mut findings = vec![Finding::new(
-        Health::Note,
-        "not enforced",
-        "a sandbox of the kernel around this process: plugins are held by WebAssembly alone".to_owned(),
-    )];
-    if cfg!(target_os = "macos") {
-        let text = "a limit on the memory of the compile worker, which macOS lacks; its time and its input are limited";
-        findings.push(Finding::new(Health::Note, "not enforced", text.to_owned()));
-    }
-    findings
+fn not_enforced() -> Option<Finding> {
+    let text = "a limit on the memory of the compile worker, which macOS lacks; its time and its input are limited";
+    cfg!(target_os = "macos").then(|| Finding::new(Health::Note, "not enforced", text.to_owned()))
 }

@@ -5,6 +5,7 @@ use sandbar::store::{ApprovalPlace, StandingApproval, Store};
 use serde_json::{Value, json};
 
 use crate::commands::sessions::{no_journal, open};
+use crate::consent::TERMINAL;
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::lines::moment;
@@ -79,7 +80,7 @@ impl Revoke {
         let store = open(&directory)?.ok_or_else(|| no_journal(&directory))?;
         let approvals = store.approvals()?;
         Options::block_on(async {
-            store.revoke_approval(self.number).await?;
+            store.revoke_approval(self.number, TERMINAL).await?;
             if let Some(gone) = approvals.iter().find(|approval| approval.id == self.number) {
                 match terminal.json {
                     true => terminal.json_line(&as_json(gone)),

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod audit;
 mod chat;
 mod completions;
 mod config;
@@ -9,6 +10,7 @@ mod event_reference;
 mod grants;
 mod init;
 mod man;
+mod memory;
 mod plugins;
 mod reference;
 mod run;
@@ -35,7 +37,11 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Runs(runs::RunsCommand),
     #[command(subcommand)]
+    Memory(memory::MemoryCommand),
+    #[command(subcommand)]
     Grants(grants::GrantsCommand),
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Doctor(doctor::Doctor),
@@ -57,7 +63,9 @@ pub(crate) fn run(command: Option<Command>, options: &Options, terminal: &Termin
         Command::Plugins(command) => command.run(options, terminal),
         Command::Sessions(command) => command.run(options, terminal),
         Command::Runs(command) => command.run(options, terminal),
+        Command::Memory(command) => command.run(options, terminal),
         Command::Grants(command) => command.run(options, terminal),
+        Command::Audit(command) => command.run(options, terminal),
         Command::Config(command) => command.run(options, terminal),
         Command::Doctor(command) => command.run(options, terminal),
         Command::Completions(command) => command.run(terminal),

@@ -1,16 +1,23 @@
 //! `sandbar plugins`: which there are, what each of them can do, and how a new one is made.
 
+mod approve;
 mod build;
+mod difference;
+mod enable;
 mod inspect;
 mod list;
 mod meaning;
 mod new;
+mod powers;
 mod test;
+mod verify;
 
+pub(super) use approve::open_runtime;
 use clap::Subcommand;
 use sandbar::config::grants::Grant;
 use sandbar::plugins::{Origin, Plugin};
 use sandbar::protocol::FileAccess;
+use sandbar::protocol::policy::Effective;
 
 use crate::failure::Outcome;
 use crate::options::Options;
@@ -23,6 +30,9 @@ use crate::terminal::Terminal;
 pub(crate) enum PluginsCommand {
     List(list::List),
     Inspect(inspect::Inspect),
+    Approve(approve::Approve),
+    Verify(verify::Verify),
+    Enable(enable::Enable),
     New(new::New),
     Build(build::Build),
     Test(test::Test),
@@ -33,6 +43,9 @@ impl PluginsCommand {
         match self {
             Self::List(command) => command.run(options, terminal),
             Self::Inspect(command) => command.run(options, terminal),
+            Self::Approve(command) => command.run(options, terminal),
+            Self::Verify(command) => command.run(options, terminal),
+            Self::Enable(command) => command.run(options, terminal),
             Self::New(command) => command.run(terminal),
             Self::Build(command) => command.run(options, terminal),
             Self::Test(command) => command.run(options, terminal),
@@ -41,9 +54,8 @@ impl PluginsCommand {
 }
 
 /// Requested and granted. Without a manifest the operator's word is both.
-fn effective_files(plugin: &Plugin, grant: Option<&Grant>) -> FileAccess {
-    let granted = grant.map_or(FileAccess::None, |grant| grant.files);
-    plugin.effective_files(granted)
+fn effective(plugin: &Plugin, grant: Option<&Grant>) -> Effective {
+    plugin.effective(grant.map(|grant| grant.powers.clone()).unwrap_or_default())
 }
 
 fn access_word(access: FileAccess) -> &'static str {

@@ -9,13 +9,14 @@ use sandbar::protocol::{
 use sandbar::store::{RunSummary, Store};
 use sandbar::{RunStream, Runtime};
 
+use crate::above;
+use crate::commands::plugins::open_runtime;
 use crate::consent::{Calls, ConsentFlags, Desk, Unobserved, is_own};
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::lines::summary;
 use crate::model_flags::ModelFlags;
 use crate::options::Options;
-use crate::progress::open_options;
 use crate::style::Style;
 use crate::terminal::{Stream, Terminal};
 use crate::transcript::Transcript;
@@ -59,8 +60,10 @@ impl Run {
         let presence = self.consent.presence()?;
         let config = self.model.config(options, self.agent.as_deref())?;
         let request = self.request()?;
+        Options::enclose(&config)?;
         Options::block_on(async {
-            let runtime = Runtime::open_with(config, open_options(terminal)).await?;
+            let (named, session) = (request.agent.as_deref(), request.session.as_ref());
+            let runtime = open_runtime(config, named, session, &presence, terminal).await?;
             let agent = agent_of(&runtime, request.agent.as_deref(), request.session.as_ref())?;
             warn_of_broken_plugins(&runtime, &agent, terminal);
             let mut desk = Desk::new(presence);
@@ -91,6 +94,7 @@ impl Run {
             agent: self.agent,
             session: self.session,
             limits: Some(limits),
+            ..RunRequest::default()
         })
     }
 }
@@ -131,7 +135,15 @@ pub(super) async fn follow(
     terminal: &Terminal,
     desk: &mut Desk,
 ) -> Outcome {
-    let result = show(stream, &runtime, terminal, desk, &mut Unobserved).await;
+    let above = above::runs(runtime.store(), stream.run())?;
+    let mut result = show(stream, &runtime, terminal, desk, &mut Unobserved).await;
+    if let Ok(ended) = &result
+        && ended.stop_reason != StopReason::Suspended
+    {
+        result = above::show(above, ended.clone(), runtime.store(), options, terminal)
+            .await
+            .map_err(Into::into);
+    }
     runtime.close().await;
     let result = result?;
     report(&result, runtime.store(), options, terminal)?;

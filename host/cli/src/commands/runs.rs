@@ -86,6 +86,7 @@ impl Resume {
         }
         drop(store);
         let config = self.model.config(options, Some(&run.agent))?;
+        Options::enclose(&config)?;
         Options::block_on(async {
             let runtime = open_runtime(config, &run.agent, terminal).await?;
             let mut desk = Desk::new(presence);
@@ -101,6 +102,7 @@ impl Cancel {
         let run = store.run(&self.id)?;
         drop(store);
         let config = self.model.config(options, Some(&run.agent))?;
+        Options::enclose(&config)?;
         Options::block_on(async {
             let runtime = open_runtime(config, &run.agent, terminal).await?;
             let cancelled = runtime.cancel(&self.id).await;

@@ -86,7 +86,7 @@ impl List {
                     plain(one_line(&session.agent, 40)),
                     plain(session.runs.to_string()),
                     plain(session.last_stop_reason.map_or("not finished", stop_reason)),
-                    plain(one_line(&session.title, 60)),
+                    plain(format!("{}{}", above(session), one_line(&session.title, 60))),
                 ]);
             }
             terminal.lines(table.lines(terminal.paint(Stream::Out)));
@@ -158,19 +158,29 @@ fn json(session: &SessionSummary) -> Value {
         "events": session.events,
         "runs": session.runs,
         "last_run": session.last_run,
+        "delegated_by": session.delegated_by,
         "last_stop_reason": session.last_stop_reason,
     })
 }
 
 fn header(session: &SessionSummary, paint: Paint) -> String {
-    let facts = [
+    let mut facts = vec![
         format!("agent {}", one_line(&session.agent, 40)),
         count(session.runs, "run"),
         count(session.events, "event"),
         format!("since {}", moment(session.created_ms)),
     ];
+    if let Some(parent) = &session.delegated_by {
+        facts.push(format!("works for {parent}"));
+    }
     let id = paint.with(Style::Bold, session.id.as_str());
     format!("{id}  {}", paint.with(Style::Dim, &facts.join(" · ")))
+}
+
+/// Whom the session works for.
+fn above(session: &SessionSummary) -> String {
+    let parent = session.delegated_by.as_ref();
+    parent.map_or_else(String::new, |parent| format!("for {parent}: "))
 }
 
 fn event_lines(event: &Event, paint: Paint) -> Vec<String> {

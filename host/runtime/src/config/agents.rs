@@ -21,6 +21,10 @@ pub struct AgentConfig {
     pub model: String,
     pub pattern: String,
     pub plugins: Vec<String>,
+    /// The plugin that it remembers with.
+    pub memory: Option<String>,
+    /// Agents that it may give tasks to.
+    pub delegates: Vec<String>,
     /// Markdown; empty if nobody wrote any.
     pub instructions: String,
     pub limits: Limits,
@@ -40,6 +44,14 @@ pub(super) struct FileAgent {
     #[serde(default)]
     #[schemars(inner(regex(pattern = NAME)))]
     plugins: Vec<String>,
+    /// Names of agents that this one may give tasks to. Default: none. Environment: `SANDBAR__AGENTS__<NAME>__DELEGATES`.
+    #[serde(default)]
+    #[schemars(inner(regex(pattern = NAME)))]
+    delegates: Vec<String>,
+    /// The plugin with which the agent remembers beyond a session's conversation. Default: none. Environment:
+    /// `SANDBAR__AGENTS__<NAME>__MEMORY`.
+    #[schemars(extend("pattern" = NAME))]
+    memory: Option<String>,
     /// What the agent is for, in a sentence. Default: empty. Environment: `SANDBAR__AGENTS__<NAME>__DESCRIPTION`.
     description: Option<String>,
     /// Instructions for the model, in Markdown. Default: empty. Environment: `SANDBAR__AGENTS__<NAME>__INSTRUCTIONS`.
@@ -76,14 +88,26 @@ enum FileWhenUsedUp {
 }
 
 impl FileAgent {
-    /// `models` are all names that were written, even those of models with problems of their own.
-    pub(super) fn resolve(self, name: &str, models: &[String], resolution: &mut Resolution) -> AgentConfig {
+    /// `models` and `agents` are all names that were written, even those of models and agents with problems of their own.
+    pub(super) fn resolve(
+        self,
+        name: &str,
+        models: &[String],
+        agents: &[String],
+        resolution: &mut Resolution,
+    ) -> AgentConfig {
         let key = format!("agents.{name}");
         if !models.contains(&self.model) {
             let message = format!("`{key}.model` is `{}`, but there is no such model", self.model);
             let add = format!("add `[models.{}]`", self.model);
             let hint = suggest(&self.model, models.iter().map(String::as_str), "the models are", &add);
             resolution.problem(&format!("{key}.model"), "unknown-model", &message, &hint);
+        }
+        for other in self.delegates.iter().filter(|other| !agents.contains(other)) {
+            let message = format!("`{key}.delegates` names `{other}`, but there is no such agent");
+            let add = format!("add `[agents.{other}]`");
+            let hint = suggest(other, agents.iter().map(String::as_str), "the agents are", &add);
+            resolution.problem(&format!("{key}.delegates"), "unknown-agent", &message, &hint);
         }
         AgentConfig {
             name: name.to_owned(),
@@ -92,6 +116,8 @@ impl FileAgent {
             pattern: resolution.or_default(&format!("{key}.pattern"), self.pattern, PATTERN.to_owned()),
             model: self.model,
             plugins: self.plugins,
+            memory: self.memory,
+            delegates: self.delegates,
             when_used_up: self.limits.when_used_up(&key, resolution),
             limits: self.limits.resolve(&key, resolution),
         }

@@ -37,7 +37,7 @@ fn check_node(node: &mut Node, schema: Schema<'_>, path: &str, problems: &mut Ve
     };
     match (schema.wanted(), &mut node.content) {
         (Wanted::Anything, content) => check_anything(content, at, path, problems),
-        (Wanted::Table(fields), Content::Table(table)) => {
+        (Wanted::Table(fields) | Wanted::TextOr(fields), Content::Table(table)) => {
             check_table(table, &fields, path, Some(&node.at.key), problems)
         }
         (Wanted::OneOf { tag, branches }, Content::Table(table)) => {
@@ -154,7 +154,7 @@ fn check_anything(content: &mut Content, at: &Place, path: &str, problems: &mut 
 
 fn check_plain(wanted: &Wanted<'_>, value: &Value) -> Result<(), Complaint> {
     match (wanted, value) {
-        (Wanted::Text, Value::String(_)) | (Wanted::Flag, Value::Bool(_)) => Ok(()),
+        (Wanted::Text | Wanted::TextOr(_), Value::String(_)) | (Wanted::Flag, Value::Bool(_)) => Ok(()),
         (Wanted::Name, Value::String(text)) if is_name(text) => Ok(()),
         (Wanted::Name, Value::String(_)) => Err(bad_name()),
         (Wanted::Choice(words), Value::String(word)) if words.contains(&word.as_str()) => Ok(()),
@@ -229,6 +229,10 @@ impl Complaint {
             Wanted::Table(_) | Wanted::OneOf { .. } => {
                 ("a table", Some("a table is written `[section]` or `{ key = value }`"))
             }
+            Wanted::TextOr(_) => (
+                "a text or a table",
+                Some("a text is written in quotes, a table as `{ key = value }`"),
+            ),
             Wanted::List(_) => ("a list", Some("a list is written `[\"first\", \"second\"]`")),
             Wanted::Choice(_) | Wanted::Text | Wanted::Name => ("a text", Some("a text is written in quotes")),
             Wanted::Secret => (

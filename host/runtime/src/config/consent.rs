@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sandbar_agent::{ConsentRules, Rule, Unattended};
+use sandbar_agent::{ConsentRules, Unattended};
+use sandbar_protocol::policy::Rule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +30,7 @@ pub(super) struct FileConsent {
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-enum FileRule {
+pub(super) enum FileRule {
     Allow,
     Ask,
     Deny,
@@ -40,6 +41,16 @@ enum FileRule {
 enum FileUnattended {
     Suspend,
     Deny,
+}
+
+impl From<FileRule> for Rule {
+    fn from(rule: FileRule) -> Self {
+        match rule {
+            FileRule::Allow => Self::Allow,
+            FileRule::Ask => Self::Ask,
+            FileRule::Deny => Self::Deny,
+        }
+    }
 }
 
 impl FileConsent {
@@ -55,17 +66,12 @@ impl FileConsent {
                 resolution.problem(&key, "bad-name", &message, hint);
             }
         }
-        let rule = |rule: FileRule| match rule {
-            FileRule::Allow => Rule::Allow,
-            FileRule::Ask => Rule::Ask,
-            FileRule::Deny => Rule::Deny,
-        };
         let hours = resolution.or_default("consent.expires_hours", self.expires_hours, EXPIRES_HOURS);
         ConsentRules {
             tools: self
                 .tools
                 .into_iter()
-                .map(|(name, written)| (name, rule(written)))
+                .map(|(name, written)| (name, written.into()))
                 .collect(),
             unattended: match resolution.or_default("consent.unattended", self.unattended, FileUnattended::Suspend) {
                 FileUnattended::Suspend => Unattended::Suspend,

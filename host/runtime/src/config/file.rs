@@ -7,9 +7,11 @@ use serde::Deserialize;
 
 use super::agents::FileAgent;
 use super::consent::FileConsent;
+use super::credentials::FileCredential;
 use super::grants::FileGrant;
 use super::limits::FileLimits;
 use super::models::FileModel;
+use super::network::FileNetwork;
 use super::plugins::FilePlugins;
 use super::schema::NAME;
 
@@ -34,6 +36,11 @@ pub(super) struct FileConfig {
     /// What each plugin may do, by its name. Without an entry it may do nothing.
     #[schemars(extend("propertyNames" = {"pattern": NAME}))]
     pub(super) grants: BTreeMap<String, FileGrant>,
+    /// Secrets that plugins' requests are given, by a name of your choice.
+    #[schemars(extend("propertyNames" = {"pattern": NAME}))]
+    pub(super) secrets: BTreeMap<String, FileCredential>,
+    /// How plugins' requests leave this machine.
+    pub(super) network: FileNetwork,
     /// Which tool calls need a person's word.
     pub(super) consent: FileConsent,
     /// Models, by a name of your choice.

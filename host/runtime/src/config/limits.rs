@@ -9,6 +9,7 @@ const MEMORY_MIB: u32 = 64;
 const CPU_MS: u32 = 5_000;
 const WALL_MS: u32 = 30_000;
 const MAX_INSTANCES: u32 = 256;
+const WORKSPACE_MIB: u32 = 4_096;
 
 /// What one guest may use in one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +48,19 @@ pub(super) struct FileLimits {
     /// Instances at once, of all plugins together. Default: 256. Environment: `SANDBAR__LIMITS__MAX_INSTANCES`.
     #[schemars(range(min = 1, max = 100_000))]
     max_instances: Option<u32>,
+    /// What plugins may add to a workspace or a mount, in MiB; each file or directory counts 4 KiB besides its bytes. In the own directory of
+    /// a session everything counts. Default: 4096. Environment: `SANDBAR__LIMITS__WORKSPACE_MIB`.
+    #[schemars(range(min = 1))]
+    workspace_mib: Option<u32>,
     /// Whether the kernel holds the processes of Sandbar itself: those that compile plugins reach no file, no network and no other
-    /// process (Linux: Landlock and seccomp, as far as the kernel has them; `sandbar doctor` says what it gave). Default: true.
-    /// Environment: `SANDBAR__LIMITS__KERNEL_SANDBOX`.
+    /// process; the program `sandbar` reaches the files that the configuration names, and starts nothing else (Linux: Landlock and
+    /// seccomp, as far as the kernel has them; `sandbar doctor` says what it gave). Default: true. Environment:
+    /// `SANDBAR__LIMITS__KERNEL_SANDBOX`.
     kernel_sandbox: Option<bool>,
+    /// Whether a plugin that fails again and again - it crashes, meets a limit, or answers what is no answer - is put aside until
+    /// `sandbar plugins enable`: after 5 failures in a row, or 10 within ten minutes. Default: true. Environment:
+    /// `SANDBAR__LIMITS__PUT_ASIDE`.
+    put_aside: Option<bool>,
 }
 
 /// What `[limits]` means.
@@ -59,7 +69,9 @@ pub(super) struct HostLimits {
     pub(super) guest: GuestLimits,
     pub(super) guest_memory_bytes: Option<u64>,
     pub(super) max_instances: u32,
+    pub(super) workspace_bytes: u64,
     pub(super) kernel_sandbox: bool,
+    pub(super) put_aside: bool,
 }
 
 impl FileLimits {
@@ -74,7 +86,9 @@ impl FileLimits {
             guest,
             guest_memory_bytes: (sum > 0).then(|| bytes(sum)),
             max_instances: resolution.or_default("limits.max_instances", self.max_instances, MAX_INSTANCES),
+            workspace_bytes: bytes(resolution.or_default("limits.workspace_mib", self.workspace_mib, WORKSPACE_MIB)),
             kernel_sandbox: resolution.or_default("limits.kernel_sandbox", self.kernel_sandbox, true),
+            put_aside: resolution.or_default("limits.put_aside", self.put_aside, true),
         }
     }
 }

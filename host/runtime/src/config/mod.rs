@@ -9,11 +9,13 @@ pub mod agents;
 mod built_in;
 mod check;
 mod consent;
+pub mod credentials;
 mod document;
 mod file;
 pub mod grants;
 pub mod limits;
 pub mod models;
+mod network;
 pub mod origin;
 mod plugins;
 mod problem;
@@ -35,6 +37,7 @@ use sandbar_protocol::Error;
 
 use agents::AgentConfig;
 pub use built_in::BuiltIn;
+use credentials::Credential;
 use grants::Grant;
 use limits::GuestLimits;
 use models::ModelConfig;
@@ -55,12 +58,24 @@ pub struct Config {
     /// What all guests may hold together; none leaves the share of the machine's memory to the host.
     pub guest_memory_bytes: Option<u64>,
     pub max_instances: u32,
-    /// Whether the kernel holds what Sandbar itself may do, as far as it can.
+    /// Whether plugins that fail again and again are put aside.
+    pub put_aside: bool,
+    /// The file that says which plugins were approved: `sandbar.lock` beside the project's file, or in the directory for data where there
+    /// is none. A program that embeds Sandbar has none unless it sets it: then every plugin is taken as it is.
+    pub lock_file: Option<PathBuf>,
+    /// What plugins may add to a workspace or a mount, in bytes.
+    pub workspace_bytes: u64,
+    /// Whether the kernel holds what Sandbar itself may do, as far as it can: its compile workers, and the process of a program that calls
+    /// [`crate::enclose`].
     pub kernel_sandbox: bool,
     /// Which tool calls need a person's word.
     pub consent: Arc<ConsentRules>,
     /// By name of plugin.
     pub grants: BTreeMap<String, Grant>,
+    /// Secrets for plugins' requests, by name.
+    pub secrets: BTreeMap<String, Credential>,
+    /// What plugins' requests go through.
+    pub proxy: Option<String>,
     pub models: BTreeMap<String, ModelConfig>,
     /// Never empty.
     pub agents: BTreeMap<String, AgentConfig>,
@@ -74,7 +89,7 @@ impl Config {
     /// Merges and checks what the sources hold: flag over environment over project file over user file over built-in.
     pub fn load(sources: &Sources) -> Result<Self, Vec<Error>> {
         let layers = sources.read()?;
-        resolve::resolve(layers, sources.default_data_dir.clone())
+        resolve::resolve(layers, sources.default_data_dir.clone()).map(|config| config.locked_by(sources))
     }
 
     /// For programs that embed Sandbar, and tests: one text, and nothing of the environment. Relative paths are relative to
@@ -89,7 +104,12 @@ impl Config {
     pub fn built_in(built_in: &BuiltIn, sources: &Sources) -> Result<Self, Vec<Error>> {
         let mut document = built_in.document().map_err(|error| vec![error])?;
         document.merge(sources.read()?);
-        resolve::resolve(document, sources.default_data_dir.clone())
+        resolve::resolve(document, sources.default_data_dir.clone()).map(|config| config.locked_by(sources))
+    }
+
+    fn locked_by(mut self, sources: &Sources) -> Self {
+        self.lock_file = Some(sources.lock_file(&self.data_dir));
+        self
     }
 
     /// Each dotted key with its value and where it came from, sorted by key.
@@ -97,9 +117,9 @@ impl Config {
         &self.settings
     }
 
-    /// Checks the names that only the plugin directories can tell: `tools` and `patterns` are the plugins found there.
-    pub fn check_plugins(&self, tools: &[String], patterns: &[String]) -> Vec<Error> {
-        plugins::check(self, tools, patterns)
+    /// Checks the names that only the plugin directories can tell: `tools`, `patterns` and `memories` are the plugins found there.
+    pub fn check_plugins(&self, tools: &[String], patterns: &[String], memories: &[String]) -> Vec<Error> {
+        plugins::check(self, tools, patterns, memories)
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) fn resolve(mut document: Document, default_data_dir: Option<PathBuf>)
     let written = Written {
         agents: document.names("agents"),
         models: document.names("models"),
+        secrets: document.names("secrets"),
     };
     let problems = check::check(&mut document, &schema::generate());
     let file: FileConfig = serde_json::from_value(document.json()).map_err(|error| {
@@ -53,6 +54,7 @@ pub(super) fn resolve(mut document: Document, default_data_dir: Option<PathBuf>)
 struct Written {
     agents: Vec<String>,
     models: Vec<String>,
+    secrets: Vec<String>,
 }
 
 /// What the sections need while they are resolved: where things stand, and where problems and defaults go.
@@ -164,11 +166,18 @@ impl Resolution {
             guest_limits: limits.guest,
             guest_memory_bytes: limits.guest_memory_bytes,
             max_instances: limits.max_instances,
+            put_aside: limits.put_aside,
+            lock_file: None,
+            workspace_bytes: limits.workspace_bytes,
             kernel_sandbox: limits.kernel_sandbox,
             consent: Arc::new(file.consent.resolve(self)),
-            grants: resolved(file.grants, |name, grant| grant.resolve(name, self)),
+            grants: resolved(file.grants, |name, grant| grant.resolve(name, &written.secrets, self)),
+            secrets: resolved(file.secrets, |name, secret| secret.resolve(name, self)),
+            proxy: file.network.resolve(self),
             models: resolved(file.models, |name, model| model.resolve(name, self)),
-            agents: resolved(file.agents, |name, agent| agent.resolve(name, &written.models, self)),
+            agents: resolved(file.agents, |name, agent| {
+                agent.resolve(name, &written.models, &written.agents, self)
+            }),
             default_agent: self.default_agent(file.default_agent, &written.agents),
             settings: Vec::new(),
             places: Places::default(),

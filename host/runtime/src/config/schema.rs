@@ -73,6 +73,8 @@ pub(super) enum Wanted<'a> {
         tag: &'a str,
         branches: Vec<(&'a str, Schema<'a>)>,
     },
+    /// A text, or a table that says more.
+    TextOr(Fields<'a>),
     List(Option<Schema<'a>>),
     Choice(Vec<&'a str>),
     Text,
@@ -116,6 +118,15 @@ impl<'a> Schema<'a> {
         }
         if let Some(choices) = part.get("oneOf").and_then(Value::as_array) {
             return self.one_of(choices);
+        }
+        if let Some(choices) = part.get("anyOf").and_then(Value::as_array) {
+            let tables = choices.iter().map(|choice| self.with(choice).wanted());
+            if let Some(fields) = tables.into_iter().find_map(|wanted| match wanted {
+                Wanted::Table(fields) => Some(fields),
+                _ => None,
+            }) {
+                return Wanted::TextOr(fields);
+            }
         }
         if let Some(words) = part.get("enum").and_then(Value::as_array) {
             return Wanted::Choice(words.iter().filter_map(Value::as_str).collect());

@@ -56,6 +56,21 @@ impl Sources {
         })
     }
 
+    /// The file that says which plugins were approved: named as the project's file, so that two configurations in one directory have two.
+    pub(super) fn lock_file(&self, data_dir: &Path) -> PathBuf {
+        let project = self
+            .start_dir
+            .join(self.project.as_deref().unwrap_or(Path::new(PROJECT_FILE)));
+        match project.is_file() {
+            // A project's file may have any name, also this one.
+            true if project.extension().is_some_and(|extension| extension == "lock") => {
+                project.with_extension("lock.lock")
+            }
+            true => project.with_extension("lock"),
+            false => data_dir.join("sandbar.lock"),
+        }
+    }
+
     /// Reads and merges all layers.
     pub(super) fn read(&self) -> Result<Document, Vec<Error>> {
         let mut problems = Vec::new();
@@ -177,6 +192,17 @@ fn variable((name, value): (OsString, OsString)) -> Option<Result<(String, Strin
                 .with_hint("set it to text, or unset it"),
         ),
     })
+}
+
+/// Where the environment says that certificates of authorities are: `SSL_CERT_FILE`, and the directories of `SSL_CERT_DIR`.
+pub(crate) fn certificate_places() -> Vec<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+    let value = |name: &str| std::env::var_os(name);
+    let directories = value("SSL_CERT_DIR").unwrap_or_default();
+    let mut places: Vec<PathBuf> = std::env::split_paths(&directories).collect();
+    places.extend(value("SSL_CERT_FILE").map(PathBuf::from));
+    places.retain(|place| !place.as_os_str().is_empty());
+    places
 }
 
 /// Whether the environment asks for text without colour: `NO_COLOR` is set to anything, or the terminal is a `dumb` one.

@@ -1,6 +1,7 @@
 //! Configurations as they are written, and what is said of them.
 
 mod built_in;
+mod grants;
 mod layers;
 mod models;
 mod names;
@@ -9,6 +10,7 @@ mod secrets;
 
 use std::path::Path;
 
+use sandbar_protocol::policy::PowerGrant;
 use sandbar_protocol::{Error, FileAccess, Limits};
 use serde_json::json;
 use tempfile::TempDir;
@@ -73,6 +75,8 @@ fn least_configuration_takes_the_defaults() {
         model: "script".to_owned(),
         pattern: "react".to_owned(),
         plugins: Vec::new(),
+        memory: None,
+        delegates: Vec::new(),
         instructions: String::new(),
         limits: Limits::default(),
         when_used_up: sandbar_agent::WhenUsedUp::Stop,
@@ -95,10 +99,18 @@ fn least_configuration_takes_the_defaults() {
         limits.kernel_sandbox = true (default)\n\
         limits.max_instances = 256 (default)\n\
         limits.memory_mib = 64 (default)\n\
+        limits.put_aside = true (default)\n\
         limits.wall_ms = 30000 (default)\n\
+        limits.workspace_mib = 4096 (default)\n\
         models.script.provider = \"scripted\" (sandbar.toml:2)\n\
         models.script.script = \"replies.toml\" (sandbar.toml:3)";
     assert_eq!(origins(&config, base), expected);
+}
+
+fn may_write() -> PowerGrant {
+    let mut grant = PowerGrant::default();
+    grant.powers.files = FileAccess::ReadWrite;
+    grant
 }
 
 #[test]
@@ -156,7 +168,7 @@ fn everything_can_be_written() {
         access,
     };
     let grant = Grant {
-        files: FileAccess::ReadWrite,
+        powers: may_write(),
         mounts: vec![
             mount("docs", "docs", FileAccess::ReadOnly),
             mount("out", "work", FileAccess::ReadWrite),
@@ -187,11 +199,11 @@ fn starter_loads() {
     let script = directory.path().join("replies.toml");
     std::fs::write(&script, starter_script()).unwrap();
     let config = Config::from_toml(starter(), directory.path()).unwrap();
-    assert_eq!(config.grants["files"].files, FileAccess::ReadWrite);
+    assert_eq!(config.grants["files"].powers.powers.files, FileAccess::ReadWrite);
     assert_eq!(config.agents["main"].plugins, ["files"]);
     assert!(
         config
-            .check_plugins(&["files".to_owned()], &["react".to_owned()])
+            .check_plugins(&["files".to_owned()], &["react".to_owned()], &[])
             .is_empty()
     );
     sandbar_llm::ScriptedModel::load("script", &script).unwrap();

@@ -40,6 +40,7 @@ async fn every_body_comes_back_as_it_was() {
             agent: "a".to_owned(),
             message: "line\nline \u{0} ü 🏖".to_owned(),
             workspace: None,
+            parent: None,
             setup: RunSetup::default(),
         },
         EventBody::Unknown(json!({"type": "from.later", "deep": [1, {"x": null}]})),

@@ -1,8 +1,8 @@
 //! Rows that are derived from events, and lists of sessions.
 
 use sandbar_protocol::{
-    Error, ErrorKind, Message, ModelReply, Role, RunResult, RunSetup, StopReason, ToolOutcome, ToolOutput, Usage,
-    WorkspaceId,
+    Error, ErrorKind, MemoryOp, MemoryOutcome, MemoryOutput, Message, ModelReply, Role, RunResult, RunSetup,
+    StopReason, ToolOutcome, ToolOutput, Usage, WorkspaceId,
 };
 
 use crate::{EffectKind, EffectOutcome, NewWorkspace, WorkspaceKind};
@@ -14,6 +14,7 @@ fn started(message: &str) -> EventBody {
         agent: "writer".to_owned(),
         message: message.to_owned(),
         workspace: None,
+        parent: None,
         setup: RunSetup::default(),
     }
 }
@@ -89,6 +90,30 @@ fn tool_finished(effect: &str, outcome: ToolOutcome) -> EventBody {
         call_id: "c1".to_owned(),
         thread: "main".to_owned(),
         name: "files__write".to_owned(),
+        outcome,
+        denials: Vec::new(),
+        ms: 1,
+    }
+}
+
+fn memory_started(effect: &str) -> EventBody {
+    EventBody::MemoryStarted {
+        effect: effect.to_owned(),
+        ordinal: 2,
+        attempt: 1,
+        plugin: "notes".to_owned(),
+        op: MemoryOp::Commit,
+        input_head: "{}".to_owned(),
+        input_digest: "44136fa3".to_owned(),
+        idempotent: false,
+    }
+}
+
+fn memory_finished(effect: &str, outcome: MemoryOutcome) -> EventBody {
+    EventBody::MemoryFinished {
+        effect: effect.to_owned(),
+        plugin: "notes".to_owned(),
+        op: MemoryOp::Commit,
         outcome,
         ms: 1,
     }
@@ -208,6 +233,14 @@ fn check_row(store: &Store, intent: u64, outcome: Option<(EffectOutcome, u64)>, 
         EffectKind::Model => {
             assert_eq!((effects[0].name.as_str(), effects[0].idempotent), ("scripted", true));
         }
+        EffectKind::Delegate => {
+            assert_eq!((effects[0].name.as_str(), effects[0].idempotent), ("helper", true));
+            assert_eq!(effects[0].idempotency_key.as_deref(), Some("r-below"));
+        }
+        EffectKind::Memory => {
+            assert_eq!((effects[0].name.as_str(), effects[0].idempotent), ("notes", false));
+            assert_eq!(effects[0].argument_digest.as_deref(), Some("44136fa3"));
+        }
         EffectKind::Tool => {
             assert_eq!(
                 (effects[0].name.as_str(), effects[0].idempotent),
@@ -233,6 +266,14 @@ async fn an_effect_is_its_intent_and_its_outcome() {
     check_effect(vec![tool_started("e"), output()], 1, Some((Finished, 2))).await;
     check_effect(vec![tool_started("e"), error()], 1, Some((Failed, 2))).await;
     check_effect(vec![tool_started("e"), tool_started("e")], 2, None).await;
+    check_effect(vec![memory_started("e")], 1, None).await;
+    let remembered = memory_finished("e", MemoryOutcome::Output(MemoryOutput::default()));
+    check_effect(vec![memory_started("e"), remembered], 1, Some((Finished, 2))).await;
+    let forgotten = memory_finished(
+        "e",
+        MemoryOutcome::Error(Error::new(ErrorKind::Plugin, "memory-failed", "no")),
+    );
+    check_effect(vec![memory_started("e"), forgotten], 1, Some((Failed, 2))).await;
     check_effect(vec![model_started("e")], 1, None).await;
     check_effect(vec![model_started("e"), model_discarded("e")], 1, Some((Discarded, 2))).await;
     let twice = vec![
@@ -274,4 +315,34 @@ async fn sessions_are_listed_newest_first() {
         store.sessions(1, Some(&session("z"))).unwrap_err().code,
         "session-not-found"
     );
+}
+
+/// Which run works for which, and the one that has not ended.
+#[tokio::test]
+async fn delegated_runs_are_found_from_above_and_below() {
+    let store = Store::in_memory(options()).unwrap();
+    let (above, below) = (begin(&store, "a"), begin(&store, "b"));
+    let child = json!({ "session": "b", "run": "r-below" });
+    let handed_over = |child: &serde_json::Value| {
+        let body = json!({ "type": "delegate.started", "effect": "e", "ordinal": 1, "agent": "helper", "task": "t", "child": child });
+        serde_json::from_value::<EventBody>(body).unwrap()
+    };
+    write(&above, "r1", vec![started("go")]).await;
+    assert_eq!(store.open_child(&run("r1")).unwrap(), None);
+    write(&above, "r1", vec![handed_over(&child)]).await;
+    // Its intent is there, and nothing else.
+    assert_eq!(store.open_child(&run("r1")).unwrap(), None);
+    let parent = json!({ "session": "a", "run": "r1", "effect": "e", "depth": 1 });
+    let begins =
+        json!({ "type": "run.started", "agent": "helper", "message": "t", "workspace": null, "parent": parent });
+    write(&below, "r-below", vec![serde_json::from_value(begins).unwrap()]).await;
+    let found = store.open_child(&run("r1")).unwrap().unwrap();
+    assert_eq!((found.id, found.parent), (run("r-below"), Some(run("r1"))));
+    let by = |name: &str| store.session(&session(name)).unwrap().unwrap().delegated_by;
+    assert_eq!((by("a"), by("b")), (None, Some(run("r1"))));
+    let finished = json!({ "type": "delegate.finished", "effect": "e", "agent": "helper", "text": "done", "tool_calls": 0,
+        "model_calls": 1, "usage": {}, "ms": 1 });
+    write(&above, "r1", vec![serde_json::from_value(finished).unwrap()]).await;
+    assert_eq!(store.open_child(&run("r1")).unwrap(), None);
+    check_row(&store, 2, Some((EffectOutcome::Finished, 3)), 0);
 }

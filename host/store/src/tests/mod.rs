@@ -1,13 +1,21 @@
 //! Tests of the store as a whole, on real databases. Here is what they share.
 
+/// Plugins that fail again and again.
+mod ailing;
 /// Appending, committing in groups, and reading back.
 mod appending;
+/// The audit.
+mod auditing;
 /// A full disk, damaged rows, a newer database.
 mod damage;
 /// Rows that are derived from events, and lists of sessions.
 mod derived;
+/// Keys and values of plugins.
+mod keeping;
 /// Readers that come early, late, and too slowly.
 mod reading_along;
+/// Values that must not be written.
+mod redacting;
 /// Several processes on one data directory.
 mod sharing;
 /// Questions, their answers, and what was approved.

@@ -38,6 +38,7 @@ async fn waiting(store: &Store, name: &str, expires_ms: u64) -> SuspensionId {
                 agent: "a".to_owned(),
                 message: "do it".to_owned(),
                 workspace: None,
+                parent: None,
                 setup: RunSetup::default(),
             },
         )
@@ -149,8 +150,9 @@ async fn approvals_hold_for_one_component_in_one_place() {
         .unwrap();
     let check = |tool: &str, digest: &str, in_session: &str, workspace: Option<&WorkspaceId>, expected: bool| {
         let found = store
-            .is_approved(tool, digest, &session(in_session), workspace)
+            .approved_by(tool, digest, &session(in_session), workspace)
             .unwrap();
+        let expected = expected.then(|| "ada".to_owned());
         assert_eq!(found, expected, "{tool} {digest} {in_session}");
     };
     check("files__write", "d1", "a", None, true);
@@ -160,10 +162,10 @@ async fn approvals_hold_for_one_component_in_one_place() {
     check("files__edit", "d1", "a", Some(&here), false);
     let listed = store.approvals().unwrap();
     assert_eq!(listed.len(), 2);
-    store.revoke_approval(listed[1].id).await.unwrap();
+    store.revoke_approval(listed[1].id, "ada").await.unwrap();
     check("files__write", "d1", "b", Some(&here), false);
     assert_eq!(
-        store.revoke_approval(listed[1].id).await.unwrap_err().code,
+        store.revoke_approval(listed[1].id, "ada").await.unwrap_err().code,
         "no-approval"
     );
 }
@@ -176,7 +178,9 @@ async fn an_older_database_is_brought_up_to_date() {
     drop(store);
     sql(directory.path())
         .execute_batch(
-            "DROP TABLE suspensions; DROP TABLE approvals; DROP INDEX runs_unfinished; ALTER TABLE runs DROP COLUMN cancel_ms;
+            "DROP TABLE suspensions; DROP TABLE approvals; DROP TABLE key_values; DROP TABLE key_value_spaces;
+            DROP TABLE audit; DROP TABLE plugin_health;
+            DROP INDEX runs_unfinished; ALTER TABLE runs DROP COLUMN cancel_ms;
             PRAGMA user_version = 1",
         )
         .unwrap();

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use anyhow::Result;
 use sandbar::agent::seen_by_models;
 use sandbar::protocol::{Event, EventBody, Message, Role, RunId, SessionId, StopReason, ToolOutcome};
-use sandbar::store::{Store, StoreOptions};
+use sandbar::store::{AuditHash, Store, StoreOptions};
 use serde_json::{Value, json};
 
 use super::child::digest;
 use super::history::History;
+use super::kept::Kept;
 use super::life::Acknowledged;
 use super::server::Counts;
 use super::tools;
@@ -29,6 +30,9 @@ pub(crate) struct Left {
     pub(crate) unfinished: u64,
     /// What the models of each session were sent, and what came of its runs; without what differs from trial to trial.
     pub(crate) transcripts: BTreeMap<&'static str, Value>,
+    /// The hash of the last entry of the audit.
+    pub(crate) audited: Option<AuditHash>,
+    kept: Kept,
 }
 
 /// What is held against the journal.
@@ -36,6 +40,8 @@ pub(crate) struct Left {
 pub(crate) struct Witness<'a> {
     pub(crate) acknowledged: &'a [Acknowledged],
     pub(crate) counts: &'a Counts,
+    /// What the audit ended with after the death before.
+    pub(crate) audited: Option<AuditHash>,
     /// Everything must have ended by now.
     pub(crate) done: bool,
 }
@@ -47,9 +53,18 @@ pub(crate) fn look(world: &World, witness: Witness<'_>) -> Result<Left> {
         Ok(store) => {
             let mut intents = BTreeSet::new();
             for scene in &SCENES {
-                left.session(&store, scene.session, witness, &mut intents)?;
+                let runs = scene.requests.len();
+                let transcript = left.session(&store, scene.session, runs, witness, &mut intents)?;
+                left.transcripts.insert(scene.session, transcript);
+            }
+            for session in store.sessions(usize::MAX, None)? {
+                if session.delegated_by.is_some() {
+                    left.session(&store, session.id.as_str(), 1, witness, &mut intents)?;
+                }
             }
             left.world(witness.counts, &intents);
+            left.audited = left.kept.check(&store, witness.audited)?;
+            left.problems.append(&mut left.kept.problems);
         }
         Err(error) => left.problems.push(format!("the journal does not open: {error}")),
     }
@@ -60,15 +75,17 @@ impl Left {
     fn session(
         &mut self,
         store: &Store,
-        name: &'static str,
+        name: &str,
+        wanted: usize,
         witness: Witness<'_>,
         intents: &mut BTreeSet<(String, String)>,
-    ) -> Result<()> {
+    ) -> Result<Value> {
         let id = SessionId::parse(name)?;
         let events = match store.session(&id)? {
             Some(_) => self.events(store, &id),
             None => Vec::new(),
         };
+        events.iter().for_each(|event| self.kept.tell(event));
         for wanted in witness.acknowledged.iter().filter(|event| event.session == name) {
             let found = events.iter().find(|event| event.sequence == wanted.sequence);
             match found.map(digest).transpose()? {
@@ -87,20 +104,23 @@ impl Left {
             history.end(store, &run.id, witness.done)?;
             self.unfinished += u64::from(!history.has_ended());
             history.problems.iter().for_each(|problem| self.complain(name, problem));
+            for child in history.ended_children() {
+                if store.run(&child.run).is_ok_and(|run| run.stop_reason.is_none()) {
+                    self.complain(
+                        name,
+                        &format!("a delegation has ended, and its run `{}` has not", child.run),
+                    );
+                }
+            }
             intents.extend(history.intents(name, &run.id));
             self.results(name, &run.id, &events, witness.counts);
         }
-        let wanted = SCENES
-            .iter()
-            .find(|scene| scene.session == name)
-            .map(|scene| scene.requests.len());
-        if witness.done && wanted != Some(runs.len()) {
+        if witness.done && wanted != runs.len() {
             self.complain(name, &format!("it has {} runs at the end", runs.len()));
         }
         let transcript = runs.iter().map(|run| transcript(&events, &run.id));
         let transcript: Vec<Value> = transcript.collect();
-        self.transcripts.insert(name, transcript.into());
-        Ok(())
+        Ok(transcript.into())
     }
 
     /// Up to the damage, if there is some.
@@ -135,6 +155,7 @@ impl Left {
                 outcome: ToolOutcome::Output(_),
                 ..
             } = &event.body
+                && tools::is_counted(name)
             {
                 let key = (
                     tools::short(name).to_owned(),

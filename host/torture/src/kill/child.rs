@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
-use super::world::{self, SCENES, Scene};
+use super::world::{self, BREAKING, BREAKS, DENIED, SCENES, Scene};
 use super::{elsewhere, server, tools};
 
 /// Be the process that dies.
@@ -124,6 +124,9 @@ impl Session {
                 }
                 None if runs.len() == self.scene.requests.len() => return Ok(()),
                 None => {
+                    if self.scene.session == BREAKING && !runs.is_empty() {
+                        self.bring_back().await?;
+                    }
                     let request = RunRequest {
                         session: Some(self.id.clone()),
                         agent: Some(self.scene.agent.to_owned()),
@@ -138,10 +141,22 @@ impl Session {
         }
     }
 
+    /// As a person does with a plugin that was put aside. A process that died may have done it.
+    async fn bring_back(&self) -> Result<()> {
+        let store = self.runtime.store();
+        let health = store.plugin_health()?;
+        if health
+            .iter()
+            .any(|found| found.plugin == BREAKS && found.put_aside_ms.is_some())
+        {
+            store.enable_plugin(BREAKS, "torture").await?;
+        }
+        Ok(())
+    }
+
     /// False where it is left as it is.
     async fn go_on(&mut self, run: &RunSummary) -> Result<bool> {
-        let found = self.runtime.store().suspensions(&run.id)?;
-        let open = found.into_iter().find(|found| found.state == SuspensionState::Open);
+        let (below, open) = self.lowest(run)?;
         let resumed = match open {
             Some(_) if self.leave => return Ok(false),
             Some(open) if self.scene.cancelled && open.suspension.kind == SuspensionKind::Approval => {
@@ -161,11 +176,16 @@ impl Session {
                     Ok(Answered::Resumed(stream)) => Ok(*stream),
                     // The run has seen the answer by itself.
                     Ok(Answered::Left { .. }) => {
-                        self.follow().await?;
+                        self.follow_own().await?;
                         return Ok(true);
                     }
                     Err(error) => Err(error),
                 }
+            }
+            // It works for this one here already.
+            None if below.id != run.id && self.runtime.store().holder(&below.session)?.is_some() => {
+                self.follow(&below.session, 0).await?;
+                return Ok(true);
             }
             _ => self.runtime.resume(&run.id, self.attended()).await,
         };
@@ -174,6 +194,19 @@ impl Session {
             Err(error) => self.give_way(error).await?,
         }
         Ok(true)
+    }
+
+    /// The run that works for this one, or for one that does, and what it asks.
+    fn lowest(&self, run: &RunSummary) -> Result<(RunSummary, Option<SuspensionSummary>)> {
+        let (store, mut run) = (self.runtime.store(), run.clone());
+        loop {
+            let found = store.suspensions(&run.id)?;
+            let open = found.into_iter().find(|found| found.state == SuspensionState::Open);
+            match store.open_child(&run.id)? {
+                Some(child) if open.is_none() && child.stop_reason.is_none() => run = child,
+                _ => return Ok((run, open)),
+            }
+        }
     }
 
     async fn cancel(&mut self, run: &RunSummary) -> Result<()> {
@@ -218,14 +251,19 @@ impl Session {
     /// Somebody else was faster: they have the session, have answered, or have ended the run.
     pub(super) async fn give_way(&mut self, error: Error) -> Result<()> {
         match error.code.as_str() {
-            "session-busy" => self.follow().await,
+            "session-busy" => self.follow_own().await,
             "already-answered" | "run-finished" => Ok(()),
             _ => Err(error.into()),
         }
     }
 
-    async fn follow(&mut self) -> Result<()> {
-        let mut events = self.runtime.store().follow(&self.id, self.last);
+    async fn follow_own(&mut self) -> Result<()> {
+        let id = self.id.clone();
+        self.follow(&id, self.last).await
+    }
+
+    async fn follow(&mut self, session: &SessionId, after: u64) -> Result<()> {
+        let mut events = self.runtime.store().follow(session, after);
         while let Some(event) = events.next().await {
             let event = event?;
             self.show(&event)?;
@@ -235,7 +273,9 @@ impl Session {
 
     /// From here on it was acknowledged.
     fn show(&mut self, event: &Event) -> Result<()> {
-        self.last = event.sequence;
+        if event.session == self.id {
+            self.last = event.sequence;
+        }
         let (session, name) = (event.session.as_str(), event.body.name());
         say(&format!("event {session} {} {name} {}", event.sequence, digest(event)?))
     }
@@ -258,6 +298,7 @@ async fn replay(runtime: &Runtime, scene: &Scene) -> Result<()> {
 /// What the person says: the truth, if they are asked for it.
 pub(super) async fn answer(suspension: &Suspension, session: &str, run: &str, server: SocketAddr) -> Result<Answer> {
     let value = match (suspension.kind, &suspension.call) {
+        (SuspensionKind::Approval, _) if session == DENIED => json!({ "decision": "deny", "reason": "not today" }),
         (SuspensionKind::Approval, _) if session == "attended" => json!({ "decision": "session" }),
         (SuspensionKind::Approval, _) => json!({ "decision": "once" }),
         (SuspensionKind::Question, _) => json!("red"),

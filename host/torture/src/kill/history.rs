@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use sandbar::protocol::{
-    Answer, Event, EventBody, Mend, RunId, RunResult, StopReason, SuspensionId, SuspensionKind, Usage,
+    Answer, ChildRun, Event, EventBody, Mend, RunId, RunResult, StopReason, SuspensionId, SuspensionKind, Usage,
 };
 use sandbar::store::{Store, SuspensionState};
 
@@ -19,6 +19,10 @@ pub(crate) struct History {
     usage: Usage,
     replies: u32,
     calls_asked: BTreeSet<String>,
+    /// What other agents have used for it, calls of tools and models.
+    delegated: (u32, u32),
+    /// Delegations that were not refused, and the runs that work on them.
+    children: BTreeMap<String, ChildRun>,
     /// Effects that are asked about because nobody knows how they ended, by the question.
     in_doubt: BTreeMap<SuspensionId, String>,
     /// Those of which somebody said that they may be repeated, for one attempt.
@@ -77,7 +81,11 @@ impl History {
                     .extend(reply.message.calls.iter().map(|call| call.id.clone()));
                 self.conclude(effect);
             }
-            EventBody::ModelDiscarded { effect, .. } | EventBody::ToolFinished { effect, .. } => self.conclude(effect),
+            EventBody::DelegateStarted { .. } | EventBody::DelegateFinished { .. } => self.tell_delegation(&event.body),
+            EventBody::MemoryStarted { effect, attempt, .. } => self.begin(effect, *attempt, None),
+            EventBody::ModelDiscarded { effect, .. }
+            | EventBody::ToolFinished { effect, .. }
+            | EventBody::MemoryFinished { effect, .. } => self.conclude(effect),
             EventBody::Suspended(suspension) => {
                 let repeats = matches!(suspension.kind, SuspensionKind::UnknownOutcome | SuspensionKind::SignIn);
                 if let Some(effect) = suspension.effect.as_ref().filter(|_| repeats) {
@@ -99,6 +107,36 @@ impl History {
                 }
             }
             EventBody::RunFinished(result) => self.result = Some(result.clone()),
+            _ => {}
+        }
+    }
+
+    fn tell_delegation(&mut self, body: &EventBody) {
+        match body {
+            EventBody::DelegateStarted {
+                effect, attempt, child, ..
+            } => {
+                self.begin(effect, *attempt, None);
+                let before = match child {
+                    Some(child) => self.children.insert(effect.clone(), child.clone()),
+                    None => None,
+                };
+                if before.is_some() && before.as_ref() != child.as_ref() {
+                    self.complain(format!("the delegation `{effect}` has another run than before"));
+                }
+            }
+            EventBody::DelegateFinished {
+                effect,
+                tool_calls,
+                model_calls,
+                usage,
+                ..
+            } => {
+                self.delegated.0 += tool_calls;
+                self.delegated.1 += model_calls;
+                self.usage.add(*usage);
+                self.conclude(effect);
+            }
             _ => {}
         }
     }
@@ -176,10 +214,13 @@ impl History {
         if !open.is_empty() {
             self.complain(format!("the run has ended and these effects have not: {open:?}"));
         }
-        if result.usage != self.usage || result.model_calls != self.replies {
+        if result.usage != self.usage || result.model_calls != self.replies + self.delegated.1 {
             self.complain(format!(
                 "the run says that it used {:?} in {} calls, its events say {:?} in {}",
-                result.usage, result.model_calls, self.usage, self.replies
+                result.usage,
+                result.model_calls,
+                self.usage,
+                self.replies + self.delegated.1
             ));
         }
         let calls: Vec<&Call> = self
@@ -187,7 +228,8 @@ impl History {
             .values()
             .filter_map(|effect| effect.call.as_ref())
             .collect();
-        let made = calls.iter().filter(|call| !call.refused).count();
+        let own = calls.iter().filter(|call| !call.refused).count() + self.children.len();
+        let made = own + self.delegated.0 as usize;
         if result.tool_calls as usize != made {
             self.complain(format!(
                 "the run says that it made {} tool calls, its events {made}",
@@ -205,6 +247,13 @@ impl History {
         if !missing.is_empty() && result.stop_reason == StopReason::Finished {
             self.complain(format!("the model asked for calls that nobody made: {missing:?}"));
         }
+    }
+
+    /// The runs that worked on delegations that have ended.
+    pub(crate) fn ended_children(&self) -> impl Iterator<Item = &ChildRun> {
+        let ended = |effect: &String| self.effects.get(effect).is_some_and(|effect| effect.has_ended);
+        let children = self.children.iter().filter(move |(effect, _)| ended(effect));
+        children.map(|(_, child)| child)
     }
 
     pub(crate) fn has_ended(&self) -> bool {

@@ -4,6 +4,7 @@ mod check;
 mod child;
 mod elsewhere;
 mod history;
+mod kept;
 mod life;
 mod server;
 mod tools;

@@ -80,6 +80,11 @@ pub(crate) fn short(name: &str) -> &str {
     name.strip_prefix(PREFIX).unwrap_or(name)
 }
 
+/// Whether the world counts what a tool does, by its name as the model knows it.
+pub(crate) fn is_counted(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
 /// Whether the tool may do its work more than once under one key.
 pub(crate) fn is_repeatable(tool: &str) -> bool {
     !TOOLS.contains(&(tool, Repeat::Never))

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use sandbar::protocol::KILL_POINTS;
+use sandbar::store::AuditHash;
 use serde_json::Value;
 
 use super::check::{self, Left, Witness};
@@ -60,6 +61,8 @@ struct Scenery<'a> {
     elsewhere: bool,
     reference: Option<&'a Reference>,
     acknowledged: Vec<Acknowledged>,
+    /// What the audit ended with when it was last looked at.
+    audited: Option<AuditHash>,
 }
 
 impl Reference {
@@ -195,6 +198,7 @@ impl<'a> Scenery<'a> {
             elsewhere: false,
             reference,
             acknowledged: Vec::new(),
+            audited: None,
         })
     }
 
@@ -212,9 +216,11 @@ impl<'a> Scenery<'a> {
         let witness = Witness {
             acknowledged: &self.acknowledged,
             counts: &self.server.counts(),
+            audited: self.audited,
             done,
         };
         let mut left = check::look(&self.world, witness)?;
+        self.audited = left.audited;
         left.problems.extend(life.problem.clone());
         if let Some(reference) = self.reference.filter(|_| done) {
             for (session, transcript) in &left.transcripts {

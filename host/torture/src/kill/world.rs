@@ -22,7 +22,7 @@ pub(crate) struct Scene {
     pub(crate) requests: &'static [&'static str],
 }
 
-pub(crate) static SCENES: [Scene; 6] = [
+pub(crate) static SCENES: [Scene; 11] = [
     Scene {
         session: "unattended",
         agent: "main",
@@ -72,7 +72,86 @@ pub(crate) static SCENES: [Scene; 6] = [
         cancelled: false,
         requests: &[PROBE],
     },
+    Scene {
+        session: DENIED,
+        agent: "main",
+        attended: false,
+        left: false,
+        cancelled: false,
+        requests: &["Do it."],
+    },
+    Scene {
+        session: "delegating",
+        agent: "chief",
+        attended: false,
+        left: true,
+        cancelled: false,
+        requests: &[CHIEF],
+    },
+    Scene {
+        session: "remembering",
+        agent: "rememberer",
+        attended: false,
+        left: false,
+        cancelled: false,
+        requests: &["Remember one.", "Remember two."],
+    },
+    Scene {
+        session: "noting",
+        agent: "noter",
+        attended: false,
+        left: false,
+        cancelled: false,
+        requests: &["Note one.", "Note two."],
+    },
+    Scene {
+        session: BREAKING,
+        agent: "breaker",
+        attended: false,
+        left: false,
+        cancelled: false,
+        requests: &[BREAK, MENDED],
+    },
 ];
+
+/// Where a plugin crashes until it is put aside, and is brought back before the second run.
+pub(crate) const BREAKING: &str = "breaking";
+
+/// The plugin that crashes.
+pub(crate) const BREAKS: &str = "echo";
+
+/// As many crashes as put a plugin aside.
+const BREAK: &str = r#"
+tools echo__noisy {"bytes":1,"panic":true}
+tools echo__noisy {"bytes":1,"panic":true}
+tools echo__noisy {"bytes":1,"panic":true}
+tools echo__noisy {"bytes":1,"panic":true}
+tools echo__noisy {"bytes":1,"panic":true}
+finish It broke."#;
+
+/// One crash, and a good call after it.
+const MENDED: &str = r#"
+tools echo__noisy {"bytes":1,"panic":true}
+tools echo__echo {"text":"well"}
+finish It is well."#;
+
+/// A memory that has a turn twice which it is given twice.
+pub(crate) const COUNTING: &str = "memory_probe";
+
+/// A memory that keeps a turn under the name of its run.
+pub(crate) const NOTES: &str = "notes";
+
+/// What trials copy of the components of the tests.
+const GUESTS: [&str; 3] = ["pattern_probe", BREAKS, COUNTING];
+
+/// Where a person allows nothing.
+pub(crate) const DENIED: &str = "denied";
+
+/// One task that is done at once, and one that is handed on to an agent that has to wait for a person.
+const CHIEF: &str = "
+delegate helper Send it.
+delegate middle delegate payer Pay it.
+finish";
 
 /// What the pattern of the tests does, a line for each step: everything that only a pattern asks for.
 const PROBE: &str = "
@@ -111,6 +190,41 @@ when_used_up = "ask"
 [agents.probe]
 model = "probe"
 pattern = "pattern_probe"
+[models.helper]
+provider = "scripted"
+script = "helper.toml"
+[models.payer]
+provider = "scripted"
+script = "payer.toml"
+[agents.chief]
+model = "payer"
+pattern = "pattern_probe"
+delegates = ["helper", "middle"]
+[agents.middle]
+model = "payer"
+pattern = "pattern_probe"
+delegates = ["payer"]
+[agents.helper]
+model = "helper"
+[agents.payer]
+model = "payer"
+[grants.memory_probe]
+kv = "session"
+[grants.notes]
+kv = "session"
+[models.memory]
+provider = "scripted"
+script = "memory.toml"
+[agents.rememberer]
+model = "memory"
+memory = "memory_probe"
+[agents.noter]
+model = "memory"
+memory = "notes"
+[agents.breaker]
+model = "probe"
+pattern = "pattern_probe"
+plugins = ["echo"]
 "#;
 
 const MAIN_SCRIPT: &str = r#"
@@ -147,7 +261,37 @@ text = "A draft."
 usage = { input_tokens = 6, output_tokens = 6 }
 "#;
 
-/// What all trials have in common: the pattern of the tests, and what was compiled.
+const HELPER_SCRIPT: &str = r#"
+[[reply]]
+calls = [{ name = "native__look" }, { name = "native__send" }, { name = "native__put" }]
+usage = { input_tokens = 3, output_tokens = 2 }
+[[reply]]
+text = "It is sent."
+usage = { input_tokens = 4, output_tokens = 1 }
+"#;
+
+const PAYER_SCRIPT: &str = r#"
+[[reply]]
+calls = [{ name = "native__pay" }, { name = "native__send" }]
+usage = { input_tokens = 8, output_tokens = 2 }
+[[reply]]
+text = "It is paid."
+usage = { input_tokens = 9, output_tokens = 3 }
+"#;
+
+const MEMORY_SCRIPT: &str = r#"
+[[reply]]
+calls = [{ name = "native__look" }, { name = "native__send" }]
+usage = { input_tokens = 2, output_tokens = 2 }
+[[reply]]
+text = "One is kept."
+usage = { input_tokens = 3, output_tokens = 1 }
+[[reply]]
+text = "Two is kept."
+usage = { input_tokens = 4, output_tokens = 1 }
+"#;
+
+/// What all trials have in common: components of the tests, and what was compiled.
 #[derive(Debug)]
 pub(crate) struct Common {
     directory: TempDir,
@@ -164,13 +308,16 @@ impl Common {
         let directory = TempDir::new().context("no temporary directory")?;
         std::fs::create_dir(directory.path().join("plugins"))?;
         std::fs::create_dir(directory.path().join("cache"))?;
-        let probe = guests.join("pattern_probe.wasm");
-        std::fs::copy(&probe, directory.path().join("plugins/pattern_probe.wasm")).with_context(|| {
-            format!(
-                "`{}` isn't there; `cargo xtask torture kill` builds it",
-                probe.display()
-            )
-        })?;
+        for guest in GUESTS {
+            let file = format!("{guest}.wasm");
+            let built = guests.join(&file);
+            std::fs::copy(&built, directory.path().join("plugins").join(&file)).with_context(|| {
+                format!(
+                    "`{}` isn't there; `cargo xtask torture kill` builds it",
+                    built.display()
+                )
+            })?;
+        }
         Ok(Self { directory })
     }
 
@@ -184,6 +331,9 @@ impl Common {
         std::fs::write(root.join("sandbar.toml"), CONFIG.replace("PLUGINS", &plugins))?;
         std::fs::write(root.join("main.toml"), MAIN_SCRIPT)?;
         std::fs::write(root.join("probe.toml"), PROBE_SCRIPT)?;
+        std::fs::write(root.join("helper.toml"), HELPER_SCRIPT)?;
+        std::fs::write(root.join("payer.toml"), PAYER_SCRIPT)?;
+        std::fs::write(root.join("memory.toml"), MEMORY_SCRIPT)?;
         Ok(World { directory })
     }
 }

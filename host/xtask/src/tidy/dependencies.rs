@@ -12,7 +12,7 @@ const SPOKES_AND_BELOW: &[&str] = &[
 ];
 
 /// What each package of the workspace may know of the others. A new package gets a line here.
-const MAY_KNOW: [(&str, &[&str]); 11] = [
+const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("sandbar-protocol", &[]),
     ("sandbar-store", &["sandbar-protocol"]),
     ("sandbar-llm", &["sandbar-protocol"]),
@@ -21,7 +21,11 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("sandbar", SPOKES_AND_BELOW),
     ("sandbar-cli", &["sandbar", "sandbar-protocol"]),
     ("sandbar-bench", &["sandbar", "sandbar-protocol"]),
-    ("sandbar-tests", &["sandbar", "sandbar-protocol"]),
+    (
+        "sandbar-fuzz",
+        &["sandbar-protocol", "sandbar-store", "sandbar-llm", "sandbar-agent"],
+    ),
+    ("sandbar-tests", &["sandbar", "sandbar-protocol", "sandbar-torture"]),
     ("sandbar-torture", &["sandbar", "sandbar-protocol", "sandbar-store"]),
     ("sandbar-xtask", &[]),
 ];

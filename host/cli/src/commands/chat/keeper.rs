@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use sandbar::agent::{Rule, Unattended};
+use sandbar::agent::{Attended, Unattended};
+use sandbar::protocol::policy::Rule;
 use sandbar::protocol::{Result, SessionId, SuspendedCall};
 use sandbar::{AgentTool, Runtime};
 
@@ -60,10 +61,10 @@ impl Calls for Keeper<'_> {
     /// As if this had not wanted to hear of it.
     fn unasked(&self, call: &SuspendedCall) -> Unasked {
         let consent = &self.runtime.config().consent;
-        let asked = match consent.written(&call.tool) {
-            Some(rule) => rule != Rule::Allow,
-            None => self.tool(&call.tool).is_some_and(|tool| tool.spec.traits.approval),
-        };
+        let asked = self.tool(&call.tool).is_some_and(|tool| {
+            let ruling = consent.ruling(&tool.spec, tool.powers.as_ref(), &[call.origin], &Attended::Nobody);
+            ruling.rule != Rule::Allow
+        });
         match (asked, consent.unattended) {
             (false, _) => Unasked::Happens,
             (true, Unattended::Suspend) => Unasked::Waits,

@@ -156,6 +156,7 @@ mod tests {
             thread: "main".to_owned(),
             name: name.to_owned(),
             outcome,
+            denials: Vec::new(),
             ms: 251,
         };
         let (session, run) = (SessionId::from_entropy(1), RunId::from_entropy(1));

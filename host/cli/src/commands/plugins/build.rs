@@ -19,7 +19,7 @@ use crate::terminal::{Stream, Terminal};
 /// Build a plugin's component, and check that a host can use it
 ///
 /// The language is told by the project's files: `Cargo.toml`, `app.py` or `app.js`. The component and its manifest are put into
-/// `plugins/` of the project.
+/// `plugins/` of the project. If that is a directory from which the configuration takes plugins, what is built is approved by that.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Build {
     #[command(flatten)]

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use sandbar::config::grants::Grant;
 use sandbar::plugins::{GuestLimits, Lifetime, Plugin, Plugins, SandboxSpec, Status};
+use sandbar::protocol::policy::Effective;
 use sandbar::protocol::{Error, ErrorKind, Result, SessionId, ToolSpec, ToolTraits};
 use serde_json::{Value, json};
 
 use super::meaning::groups;
-use super::{access_word, effective_files, origin_text};
+use super::{effective, origin_text, powers};
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::lines::size;
@@ -29,6 +30,7 @@ pub(crate) struct Inspect {
 impl Inspect {
     pub(crate) fn run(self, options: &Options, terminal: &Terminal) -> Outcome {
         let config = options.config_without_agent()?;
+        Options::enclose(&config)?;
         let plugins = Options::block_on(async { Ok(sandbar::load_plugins(&config, &open_options(terminal)).await?) })?;
         let plugin = plugins.get(&self.name).ok_or_else(|| unknown(&self.name, &plugins))?;
         let grant = config.grants.get(&*plugin.name);
@@ -70,9 +72,8 @@ fn tools(plugins: &Arc<Plugins>, plugin: &Plugin, grant: Option<&Grant>) -> Resu
         _ => return Ok(Vec::new()),
     }
     let name = plugin.name.to_string();
-    let files = grant.map(|grant| grant.files).unwrap_or_default();
     let granted = sandbar::plugins::Grant {
-        files,
+        powers: grant.map(|grant| grant.powers.clone()).unwrap_or_default(),
         ..sandbar::plugins::Grant::default()
     };
     let sandbox = plugins.sandbox(SandboxSpec {
@@ -113,6 +114,10 @@ impl View<'_> {
         }
         section(&mut lines, paint, "powers: requested and granted");
         lines.extend(self.powers().lines(paint));
+        lines.extend(powers::conditions(self.grant).iter().map(|line| format!("  {line}")));
+        for line in powers::refused_lines(&self.effective()) {
+            lines.push(format!("  {}", paint.with(Style::Yellow, &line)));
+        }
         section(
             &mut lines,
             paint,
@@ -155,41 +160,11 @@ impl View<'_> {
     }
 
     fn powers(&self) -> Table {
-        let requested = self
-            .plugin
-            .manifest
-            .as_ref()
-            .map(|manifest| access_word(manifest.requests.files));
-        let granted = self.grant.map_or("none", |grant| access_word(grant.files));
-        let effective = access_word(effective_files(self.plugin, self.grant));
-        let mut table = Table::with_header(&["", "REQUESTED", "GRANTED", "EFFECTIVE"]);
-        let name = |text: String| cell(Style::Dim, format!("  {text}"));
-        let effective = cell(
-            if effective == "none" {
-                Style::Plain
-            } else {
-                Style::Yellow
-            },
-            effective,
-        );
-        table.row([
-            name("files".to_owned()),
-            plain(requested.unwrap_or("-")),
-            plain(granted),
-            effective,
-        ]);
-        for mount in self.grant.iter().flat_map(|grant| &grant.mounts) {
-            let reach = mount.access.min(effective_files(self.plugin, self.grant));
-            let place = sanitise(&mount.path.display().to_string()).into_owned();
-            let granted = format!("{} of {place}", access_word(mount.access));
-            table.row([
-                name(format!("/{}", mount.name)),
-                plain("-"),
-                plain(granted),
-                plain(access_word(reach)),
-            ]);
-        }
-        table
+        powers::table(&self.effective(), self.grant)
+    }
+
+    fn effective(&self) -> Effective {
+        effective(self.plugin, self.grant)
     }
 
     fn limits(&self) -> Table {
@@ -206,21 +181,16 @@ impl View<'_> {
         let plugin = self.plugin;
         let limits = self.limits;
         let manifest = plugin.manifest.as_ref();
-        let mounts: Vec<Value> = self
-            .grant
-            .iter()
-            .flat_map(|grant| &grant.mounts)
-            .map(|mount| json!({ "name": mount.name, "path": mount.path, "access": mount.access }))
-            .collect();
         let mut value = json!({
             "name": &*plugin.name,
             "description": manifest.and_then(|manifest| manifest.description.clone()),
             "origin": origin_text(&plugin.origin),
             "digest": plugin.digest,
             "bytes": plugin.bytes,
-            "requested": manifest.map(|manifest| json!({ "files": manifest.requests.files })),
-            "granted": { "files": self.grant.map(|grant| grant.files).unwrap_or_default(), "mounts": mounts },
-            "effective": { "files": effective_files(plugin, self.grant) },
+            "requested": manifest.map(|manifest| powers::json(&manifest.requests)),
+            "granted": powers::granted_json(self.grant),
+            "effective": powers::json(&self.effective().powers()),
+            "refused": powers::refused(&self.effective()),
             "limits": {
                 "memory_bytes": limits.memory_bytes, "cpu_ms": limits.cpu.as_millis() as u64, "wall_ms": limits.wall.as_millis() as u64,
             },

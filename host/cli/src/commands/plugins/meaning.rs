@@ -9,7 +9,7 @@ pub(super) struct Group<'a> {
 }
 
 /// Start of an import's name, name of its group, meaning. The first that fits counts.
-const KNOWN: [(&str, &str, &str); 13] = [
+const KNOWN: [(&str, &str, &str); 14] = [
     ("sandbar:plugin/log", "log", "writes messages that `-v` shows"),
     (
         "sandbar:plugin/progress",
@@ -17,6 +17,11 @@ const KNOWN: [(&str, &str, &str); 13] = [
         "shows partial output while a call runs",
     ),
     ("sandbar:plugin/history", "history", "reads the texts of its own run"),
+    (
+        "sandbar:plugin/kv",
+        "keys and values",
+        "keeps things of its own, if that is granted; without a grant nothing",
+    ),
     ("sandbar:plugin/types", "data types", "no power"),
     (
         "wasi:filesystem/",

@@ -40,6 +40,7 @@ impl AnswerQuestion {
         let agent = store.run(&found.run)?.agent;
         drop(store);
         let config = self.model.config(options, Some(&agent))?;
+        Options::enclose(&config)?;
         Options::block_on(async {
             let runtime = open_runtime(config, &agent, terminal).await?;
             let mut desk = Desk::new(presence);

@@ -1,7 +1,7 @@
 //! `sandbar runs list`
 
 use sandbar::protocol::{Clock as _, SystemClock};
-use sandbar::store::SuspensionSummary;
+use sandbar::store::{RunSummary, SuspensionSummary};
 use serde_json::{Value, json};
 
 use super::state::RunState;
@@ -51,7 +51,7 @@ fn lines(states: &[RunState], now_ms: u64, paint: Paint) -> Vec<String> {
             cell(colour(state), state.words()),
             plain(one_line(&state.run.agent, 40)),
             plain(moment(state.run.started_ms)),
-            plain(one_line(&state.message, 60)),
+            plain(format!("{}{}", above(&state.run), one_line(&state.message, 60))),
         ]);
     }
     let mut rows = table.lines(paint).into_iter();
@@ -63,9 +63,16 @@ fn lines(states: &[RunState], now_ms: u64, paint: Paint) -> Vec<String> {
     lines
 }
 
+/// Whom a run works for.
+fn above(run: &RunSummary) -> String {
+    run.parent
+        .as_ref()
+        .map_or_else(String::new, |parent| format!("for {parent}: "))
+}
+
 fn colour(state: &RunState) -> Style {
     match state.word() {
-        "waiting" => Style::Yellow,
+        "waiting" | "waiting-for-run" => Style::Yellow,
         "running" => Style::Green,
         "answered" => Style::Cyan,
         _ => Style::Red,
@@ -96,6 +103,7 @@ pub(super) fn as_json(state: &RunState) -> Value {
         "id": run.id,
         "session": run.session,
         "agent": run.agent,
+        "parent": run.parent,
         "state": state.word(),
         "process": state.holder,
         "stop_reason": run.stop_reason,
@@ -110,7 +118,7 @@ pub(super) fn as_json(state: &RunState) -> Value {
 #[cfg(test)]
 mod tests {
     use sandbar::protocol::{RunId, SessionId, Suspension, SuspensionKind};
-    use sandbar::store::{RunSummary, SuspensionState};
+    use sandbar::store::SuspensionState;
 
     use super::*;
     use crate::answer::tests::suspension;
@@ -134,6 +142,7 @@ mod tests {
             run: RunSummary {
                 id: run,
                 session,
+                parent: None,
                 agent: "main".to_owned(),
                 stop_reason: None,
                 first_sequence: 1,
@@ -144,6 +153,7 @@ mod tests {
             },
             suspensions: asked.into_iter().collect(),
             holder: holder.map(str::to_owned),
+            child: None,
             message: "do\nit".to_owned(),
         }
     }
@@ -177,5 +187,11 @@ mod tests {
             &[],
         );
         check(state(None, Some(SuspensionState::Resumed)), 0, "cut off", &[]);
+        let child = RunId::parse("r-2").ok();
+        let above = RunState {
+            child,
+            ..state(None, None)
+        };
+        check(above, 0, "waiting for r-2", &[]);
     }
 }

@@ -44,6 +44,7 @@ impl ReplayRun {
         let calls = calls(&store, &run)?;
         drop(store);
         let config = self.model.config(options, Some(&run.agent))?;
+        Options::enclose(&config)?;
         Options::block_on(async {
             let runtime = open_runtime(config, &run.agent, terminal).await?;
             let replay = runtime.replay(&self.id).await;

@@ -64,6 +64,9 @@ fn facts(state: &RunState, paint: Paint) -> Vec<String> {
     fact("run", run.id.to_string());
     fact("session", run.session.to_string());
     fact("agent", one_line(&run.agent, 40));
+    if let Some(parent) = &run.parent {
+        fact("works for", parent.to_string());
+    }
     fact("state", state.words());
     fact("since", format!("{} UTC", moment(run.started_ms)));
     if let Some(finished_ms) = run.finished_ms {
@@ -121,6 +124,8 @@ fn kind(effect: &EffectSummary) -> &'static str {
     match effect.kind {
         EffectKind::Model => "model",
         EffectKind::Tool => "tool",
+        EffectKind::Delegate => "delegate",
+        EffectKind::Memory => "memory",
     }
 }
 

@@ -1,6 +1,6 @@
 //! How it stands with a run.
 
-use sandbar::protocol::{Event, EventBody, Result};
+use sandbar::protocol::{Event, EventBody, Result, RunId};
 use sandbar::store::{RunSummary, Store, SuspensionState, SuspensionSummary};
 
 use crate::lines::stop_reason;
@@ -15,6 +15,8 @@ pub(super) struct RunState {
     pub(super) suspensions: Vec<SuspensionSummary>,
     /// The process that has its session.
     pub(super) holder: Option<String>,
+    /// The run that works for it and has not ended.
+    pub(super) child: Option<RunId>,
     /// What the run was asked.
     pub(super) message: String,
 }
@@ -26,6 +28,10 @@ impl RunState {
             None => store.holder(&run.session)?,
             Some(_) => None,
         };
+        let child = match run.stop_reason {
+            None => store.open_child(&run.id)?.filter(|child| child.stop_reason.is_none()),
+            Some(_) => None,
+        };
         let first = store.events(&run.session, run.first_sequence.saturating_sub(1), 1)?;
         let message = match first.into_iter().next().map(|event| event.body) {
             Some(EventBody::RunStarted { message, .. }) => message,
@@ -35,6 +41,7 @@ impl RunState {
             run,
             suspensions,
             holder,
+            child: child.map(|child| child.id),
             message,
         })
     }
@@ -53,6 +60,7 @@ impl RunState {
             ("waiting", Some(holder)) => format!("waiting for an answer in {holder}"),
             ("waiting", None) => "waiting for an answer".to_owned(),
             ("running", Some(holder)) => format!("running in {holder}"),
+            ("waiting-for-run", _) => format!("waiting for {}", self.child.as_ref().map_or("a run", RunId::as_str)),
             ("answered", _) => "answered, not gone on yet".to_owned(),
             (_, _) => "cut off".to_owned(),
         }
@@ -69,6 +77,8 @@ impl RunState {
             "running"
         } else if self.suspensions.iter().any(answered) {
             "answered"
+        } else if self.child.is_some() {
+            "waiting-for-run"
         } else {
             "cut-off"
         }

@@ -40,7 +40,7 @@ fn check(built_in: BuiltIn, expected: &str) {
                     let key = model.api_key.as_ref().map_or("no key".to_owned(), ToString::to_string);
                     format!(
                         "{} at {} with {key}, {:?}",
-                        model.model, model.base_url, config.grants["files"].files
+                        model.model, model.base_url, config.grants["files"].powers.powers.files
                     )
                 }
                 ModelConfig::Scripted { .. } => unreachable!("no such model is built in"),

@@ -78,7 +78,9 @@ fn stronger_layers_win_key_by_key() {
          limits.kernel_sandbox = true (default)\n\
          limits.max_instances = 1 (DIR/user/config.toml:5)\n\
          limits.memory_mib = 2 (sandbar.toml:4)\n\
-         limits.wall_ms = 3 (env SANDBAR__LIMITS__WALL_MS)",
+         limits.put_aside = true (default)\n\
+         limits.wall_ms = 3 (env SANDBAR__LIMITS__WALL_MS)\n\
+         limits.workspace_mib = 4096 (default)",
     );
     home.check("data_dir", "data_dir = \"DIR/data\" (default)");
 }

@@ -59,7 +59,10 @@ fn plugins_are_checked_when_they_are_known() {
     let config = Config::from_toml(&format!("default_agent = 'b'\n{text}"), directory.path()).unwrap();
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let problems = |tools: &[&str], patterns: &[&str]| {
-        shown(&config.check_plugins(&names(tools), &names(patterns)), directory.path())
+        shown(
+            &config.check_plugins(&names(tools), &names(patterns), &names(&["notes"])),
+            directory.path(),
+        )
     };
     let expected = "sandbar.toml:2:9: `grants.flies` is for a plugin that isn't there\nhint: did you mean `files`?\n\
         sandbar.toml:8:11: `agents.main.pattern` is `files`, but there is no such pattern\nhint: `files` has tools: name it in `plugins`\n\
@@ -67,6 +70,25 @@ fn plugins_are_checked_when_they_are_known() {
         sandbar.toml:9:28: `agents.main.plugins[2]` is `react`, but there is no such plugin\nhint: `react` is a pattern: name it as `pattern`\n\
         sandbar.toml:9:37: `agents.main.plugins[3]` is `filse`, but there is no such plugin\nhint: did you mean `files`?";
     assert_eq!(problems(&["files", "shell"], &["react"]), expected);
+    let memory = |name: &str| {
+        let text = format!("[grants.notes]\n{LEAST}memory = '{name}'\n");
+        let config = Config::from_toml(&text, directory.path()).unwrap();
+        let problems = config.check_plugins(&names(&["files"]), &names(&["react"]), &names(&["notes"]));
+        shown(&problems, directory.path())
+    };
+    let expected = |name: &str, hint: &str| {
+        format!("sandbar.toml:7:10: `agents.main.memory` is `{name}`, but there is no such memory\nhint: {hint}")
+    };
+    assert_eq!(memory("notes"), "");
+    assert_eq!(memory("note"), expected("note", "did you mean `notes`?"));
+    assert_eq!(
+        memory("files"),
+        expected("files", "`files` has tools: name it in `plugins`")
+    );
+    assert_eq!(
+        memory("react"),
+        expected("react", "`react` is a pattern: name it as `pattern`")
+    );
     // A default has no line of its own: the agent that takes it is named.
     let last = problems(&["flies", "files", "web", "react", "filse"], &["files"]);
     let expected = "sandbar.toml:10:9: `agents.b.pattern` is `react`, but there is no such pattern\nhint: `react` has tools: name it in `plugins`";

@@ -3,11 +3,11 @@
 use super::*;
 
 /// A configuration that would load but for `text`.
-fn check(text: &str, expected: &str) {
+pub(super) fn check(text: &str, expected: &str) {
     check_whole(&format!("{text}\n{LEAST}"), expected);
 }
 
-fn check_whole(text: &str, expected: &str) {
+pub(super) fn check_whole(text: &str, expected: &str) {
     let directory = project();
     let base = directory.path();
     let got = match Config::from_toml(text, base) {
@@ -34,7 +34,7 @@ fn unknown_keys_are_found_at_every_depth() {
     check(
         "[limits]\nzzz = 1",
         "sandbar.toml:2:1: unknown key `zzz` in `limits`\n\
-         hint: known keys: `cpu_ms`, `guest_memory_mib`, `kernel_sandbox`, `max_instances`, `memory_mib`, `wall_ms`",
+         hint: known keys: `cpu_ms`, `guest_memory_mib`, `kernel_sandbox`, `max_instances`, `memory_mib`, `put_aside`, `wall_ms`, `workspace_mib`",
     );
     check(
         "[grants.files]\nmounts = [\n  { name = 'docs', path = 'docs' },\n  { name = 'd', path = 'docs', acces = 'none' },\n]",

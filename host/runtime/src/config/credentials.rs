@@ -1,0 +1,166 @@
+//! `[secrets.<name>]`: secrets that are added to plugins' requests, and where they may go.
+
+use sandbar_plugins::{Audience, SecretPlace};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::resolve::Resolution;
+use super::secrets::SecretRef;
+
+/// A secret for requests of plugins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Credential {
+    pub value: SecretRef,
+    /// It is sent nowhere else.
+    pub audience: Vec<Audience>,
+    pub place: SecretPlace,
+}
+
+/// A secret that Sandbar adds to requests of the plugins to which it is granted. It goes into a header, into the query, or into a JSON
+/// body: one of `header`, `query` and `json` says where.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileCredential {
+    /// Where the secret is: `env:NAME` or `file:PATH`. Environment: `SANDBAR__SECRETS__<NAME>__VALUE`.
+    value: SecretRef,
+    /// Hosts that it may be sent to, such as `https://api.example.com`. Environment: `SANDBAR__SECRETS__<NAME>__HOSTS`.
+    hosts: Vec<String>,
+    /// The header that it goes into, such as `authorization`. Environment: `SANDBAR__SECRETS__<NAME>__HEADER`.
+    header: Option<String>,
+    /// What the header's value is, with `{}` for the secret, such as `Bearer {}`. Default: `{}`. Environment:
+    /// `SANDBAR__SECRETS__<NAME>__FORMAT`.
+    format: Option<String>,
+    /// The parameter of the query that it is the value of. Environment: `SANDBAR__SECRETS__<NAME>__QUERY`.
+    query: Option<String>,
+    /// The field of a JSON body that it is the value of, as a JSON pointer such as `/auth/key`. Environment:
+    /// `SANDBAR__SECRETS__<NAME>__JSON`.
+    json: Option<String>,
+}
+
+impl FileCredential {
+    pub(super) fn resolve(self, name: &str, resolution: &mut Resolution) -> Credential {
+        let key = format!("secrets.{name}");
+        let value = match self.value {
+            SecretRef::File(path) => SecretRef::File(resolution.path(&format!("{key}.value"), &path.to_string_lossy())),
+            reference @ SecretRef::Env(_) => reference,
+        };
+        Credential {
+            value,
+            audience: audience(&key, &self.hosts, resolution),
+            place: place(&key, (self.header, self.format, self.query, self.json), resolution),
+        }
+    }
+}
+
+fn audience(key: &str, hosts: &[String], resolution: &mut Resolution) -> Vec<Audience> {
+    const HINT: &str = "write a host as `\"https://api.example.com\"`, without a path";
+    let key = format!("{key}.hosts");
+    if hosts.is_empty() {
+        resolution.problem(
+            &key,
+            "no-hosts",
+            &format!("`{key}` is empty: the secret could be sent nowhere"),
+            HINT,
+        );
+    }
+    let mut parsed = Vec::new();
+    for (index, host) in hosts.iter().enumerate() {
+        let key = format!("{key}[{index}]");
+        match Audience::parse(host) {
+            Ok(audience) => parsed.push(audience),
+            Err(why) => {
+                let message = format!("`{key}` is no host for a secret: {why}");
+                resolution.problem(&key, "bad-url", &message, HINT);
+            }
+        }
+    }
+    parsed
+}
+
+type Places = (Option<String>, Option<String>, Option<String>, Option<String>);
+
+fn place(key: &str, places: Places, resolution: &mut Resolution) -> SecretPlace {
+    let mut wrong = |field: &str, message: &str, hint: &str| {
+        let key = match field {
+            "" => key.to_owned(),
+            field => format!("{key}.{field}"),
+        };
+        resolution.problem(&key, "bad-secret-place", &format!("`{key}` {message}"), hint);
+    };
+    const ONE_PLACE: &str = "add one of `header = \"authorization\"`, `query = \"key\"` or `json = \"/key\"`";
+    match places {
+        (Some(name), format, None, None) => {
+            if !is_header(&name) {
+                wrong(
+                    "header",
+                    "is no header that a secret can go into",
+                    "write the name of a header that a request has for it, such as `authorization` or `x-api-key`",
+                );
+            }
+            let format = format.unwrap_or_else(|| "{}".to_owned());
+            if format.matches("{}").count() != 1 || format.chars().any(char::is_control) {
+                wrong(
+                    "format",
+                    "needs `{}` once, where the secret goes",
+                    "write it as `\"Bearer {}\"`",
+                );
+            }
+            SecretPlace::Header { name, format }
+        }
+        (None, None, Some(name), None) => {
+            if name.is_empty() {
+                wrong("query", "is empty", "write the name of the parameter, such as `key`");
+            }
+            SecretPlace::Query { name }
+        }
+        (None, None, None, Some(pointer)) => {
+            if !pointer.starts_with('/') || pointer.len() == 1 {
+                wrong(
+                    "json",
+                    "is no JSON pointer to a field",
+                    "write the way to the field, such as `/auth/key`",
+                );
+            }
+            SecretPlace::Json { pointer }
+        }
+        (header, format, query, json) => {
+            let written = [&header, &query, &json].into_iter().flatten().count();
+            match (written, format) {
+                (0, None) => wrong("", "doesn't say where in a request the secret goes", ONE_PLACE),
+                (1, Some(_)) | (0, Some(_)) => wrong(
+                    "format",
+                    "is for a header, and there is none",
+                    "add `header = \"authorization\"`, or remove `format`",
+                ),
+                _ => wrong(
+                    "",
+                    "says in more than one way where the secret goes",
+                    "leave one of `header`, `query` and `json`",
+                ),
+            }
+            SecretPlace::Query { name: String::new() }
+        }
+    }
+}
+
+/// A token of HTTP, and none of those that say how a message is carried.
+fn is_header(name: &str) -> bool {
+    const CARRIERS: [&str; 10] = [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+    ];
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let lower = name.to_ascii_lowercase();
+    (1..=100).contains(&name.len())
+        && name.bytes().all(is_token)
+        && !CARRIERS.contains(&lower.as_str())
+        && !lower.starts_with("proxy-")
+}

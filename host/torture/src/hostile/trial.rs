@@ -1,0 +1,204 @@
+//! Attacks by what runs: a call of a tool, or a step of a pattern; alone, then many at once beside an honest session.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use futures::future::join_all;
+use sandbar::Runtime;
+use sandbar::plugins::CallStats;
+use sandbar::protocol::{EventBody, RunRequest, SessionId, StreamItem, ToolOutcome};
+use sandbar_torture::attacks::{Attack, Ends, Way};
+use sandbar_torture::components::Components;
+
+use super::gauge::{Times, lateness, peak, reset_peak};
+use super::world::{CPU_MS, WALL_MS, World};
+
+/// How long the idle machine is looked at.
+const IDLE: Duration = Duration::from_secs(2);
+/// Time and memory are used up for everybody if enough want them.
+const SHARED: [&str; 3] = ["cpu-limit", "wall-limit", "guest-memory-exhausted"];
+const HONEST: &str = "tools echo__echo {\"text\":\"alive\"}\nfinish";
+
+/// A runtime with all attackers.
+pub(crate) struct Field {
+    runtime: Runtime,
+    stats: Arc<Mutex<Vec<CallStats>>>,
+    /// Kept for its files.
+    _world: World,
+}
+
+/// What came of an attack.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) attack: &'static Attack,
+    /// How it ended alone: a code, or `answered`.
+    pub(crate) alone: String,
+    pub(crate) alone_well: bool,
+    /// How many ended how, at once.
+    pub(crate) together: BTreeMap<String, usize>,
+    pub(crate) together_wrong: usize,
+    /// Runs of the honest session, and those of them that did not get their answer.
+    pub(crate) honest: usize,
+    pub(crate) honest_failed: usize,
+    pub(crate) honest_times: Times,
+    pub(crate) lateness: Times,
+    /// What this process needed more than before, in bytes.
+    pub(crate) grown: u64,
+    /// How far behind their first limit calls ended.
+    pub(crate) overrun: Times,
+    pub(crate) took: Duration,
+}
+
+impl Field {
+    pub(crate) async fn open(components: &Components, attacks: &[&'static Attack]) -> Result<Self> {
+        let world = World::new(components, attacks)?;
+        let runtime = world.open().await?;
+        let stats: Arc<Mutex<Vec<CallStats>>> = Arc::default();
+        let sink = stats.clone();
+        runtime
+            .plugins()
+            .observe(move |call| sink.lock().unwrap_or_else(PoisonError::into_inner).push(call));
+        Ok(Self {
+            runtime,
+            stats,
+            _world: world,
+        })
+    }
+
+    pub(crate) async fn close(self) {
+        self.runtime.close().await;
+    }
+
+    /// The timer of a host that has nothing to do but to serve the honest session.
+    pub(crate) async fn idle(&self) -> Result<Times> {
+        let over = AtomicBool::new(false);
+        let clock = async {
+            tokio::time::sleep(IDLE).await;
+            over.store(true, Ordering::Relaxed);
+        };
+        let ((), late, honest) = futures::join!(clock, lateness(&over), self.honest(&over));
+        honest?;
+        Ok(late)
+    }
+
+    pub(crate) async fn run(&self, attack: &'static Attack, count: usize) -> Result<Ran> {
+        let alone = self.outcome(attack, "alone").await?;
+        let before = reset_peak()?;
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let over = AtomicBool::new(false);
+        let begun = Instant::now();
+        let attackers = async {
+            let sessions: Vec<String> = (0..count).map(|index| format!("at-once-{index}")).collect();
+            let ended = join_all(sessions.iter().map(|session| self.outcome(attack, session))).await;
+            over.store(true, Ordering::Relaxed);
+            ended
+        };
+        let (ended, late, honest) = futures::join!(attackers, lateness(&over), self.honest(&over));
+        let took = begun.elapsed();
+        let (honest_times, honest_failed) = honest?;
+        let mut together = BTreeMap::new();
+        let mut together_wrong = 0;
+        for ended in ended {
+            let ended = ended?;
+            together_wrong += usize::from(!is_well(attack, &ended) && !SHARED.contains(&ended.as_str()));
+            *together.entry(shown(&ended)).or_default() += 1;
+        }
+        Ok(Ran {
+            attack,
+            alone_well: is_well(attack, &alone),
+            alone: shown(&alone),
+            together,
+            together_wrong,
+            honest: honest_times.len(),
+            honest_failed,
+            honest_times: Times::new(honest_times),
+            lateness: late,
+            grown: peak()?.saturating_sub(before),
+            overrun: self.overrun(attack.component()),
+            took,
+        })
+    }
+
+    /// Runs without a pause, each in the same session: how long each took, and how many did not get their answer.
+    async fn honest(&self, over: &AtomicBool) -> Result<(Vec<Duration>, usize)> {
+        let (mut times, mut failed) = (Vec::new(), 0);
+        loop {
+            let begun = Instant::now();
+            let ended = self.tool_outcome("main", HONEST, "honest").await?;
+            times.push(begun.elapsed());
+            failed += usize::from(ended != "answered: alive");
+            if over.load(Ordering::Relaxed) {
+                return Ok((times, failed));
+            }
+            // Between two requests of a person there is a while.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    async fn outcome(&self, attack: &Attack, session: &str) -> Result<String> {
+        let name = attack.component();
+        match attack.way {
+            Way::Called { tool, input, .. } => {
+                self.tool_outcome("main", &format!("tools {name}__{tool} {input}\nfinish"), session)
+                    .await
+            }
+            _ => self.tool_outcome(name, attack.message(), session).await,
+        }
+    }
+
+    /// The error or answer of the tool that a run has called, else how the run ended.
+    async fn tool_outcome(&self, agent: &str, message: &str, session: &str) -> Result<String> {
+        let request = RunRequest {
+            agent: Some(agent.to_owned()),
+            session: Some(SessionId::parse(session)?),
+            ..RunRequest::new(message)
+        };
+        let mut stream = self.runtime.run(request).await?;
+        let mut found = None;
+        while let Some(item) = stream.next().await {
+            if let StreamItem::Event(event) = item?
+                && let EventBody::ToolFinished { outcome, .. } = &event.body
+            {
+                found = Some(match outcome {
+                    ToolOutcome::Error(error) => error.code.clone(),
+                    ToolOutcome::Output(output) => format!("answered: {}", output.text),
+                });
+            }
+        }
+        let result = stream.result().await?;
+        match (found, result.error) {
+            (Some(found), _) => Ok(found),
+            (None, Some(error)) => Ok(error.code),
+            (None, None) => {
+                let reason = serde_json::to_value(result.stop_reason)?;
+                Ok(reason.as_str().context("a stop reason is a word")?.to_owned())
+            }
+        }
+    }
+
+    /// Of the calls of a plugin: how far the first of its limits was behind it when it ended.
+    fn overrun(&self, plugin: &str) -> Times {
+        let (cpu, wall) = (Duration::from_millis(CPU_MS), Duration::from_millis(WALL_MS));
+        let stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = stats
+            .iter()
+            .filter(|call| &*call.plugin == plugin)
+            .map(|call| call.cpu.saturating_sub(cpu).max(call.wall.saturating_sub(wall)));
+        Times::new(over.collect())
+    }
+}
+
+fn is_well(attack: &Attack, ended: &str) -> bool {
+    match attack.ends {
+        Ends::Error(codes) => codes.contains(&ended),
+        Ends::Answer(answer) => ended.strip_prefix("answered: ") == Some(answer),
+    }
+}
+
+/// For the table: an answer has no code.
+fn shown(ended: &str) -> String {
+    ended.split(": ").next().unwrap_or(ended).to_owned()
+}

@@ -1,0 +1,4 @@
+;; Twenty memories, each small.
+(memory (export "memory") 1)
+(memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) (memory 1) 
+(func (export "call") (type $call) (i32.const 512))

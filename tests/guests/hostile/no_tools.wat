@@ -1,0 +1,2 @@
+;; A tool plugin without a tool.
+;; tools: none
