@@ -23,10 +23,12 @@ fn attack(_: NoInput, _: &Context) -> Result<String, Error> {
         }
         let _ = fs::write(name, POWERS);
     }
+    #[expect(clippy::disallowed_methods, reason = "that there are none is what it tries")]
+    let variables = std::env::vars().count();
     let attempts = [
         ("read outside", fs::read("../secret.txt").is_ok()),
         ("read /etc", fs::read("/etc/passwd").is_ok()),
-        ("variables", std::env::vars().count() > 0),
+        ("variables", variables > 0),
         ("network", std::net::TcpStream::connect("127.0.0.1:9").is_ok()),
     ];
     report(&attempts.map(|(name, well)| (name.to_owned(), well)))

@@ -227,10 +227,10 @@ macro_rules! memory_plugin {
                 }
             }
 
-            $crate::bindings::memory::__export_memory_plugin!(Plugin with_types_in $crate::bindings::memory);
+    $crate::bindings::memory::__export_memory_plugin!(Plugin with_types_in $crate::bindings::memory);
         };
         #[cfg(not(target_arch = "wasm32"))]
-const _: fn() = || {
+        const _: fn() = || {
             fn is_a_memory<M: $crate::Memory>() {}
             is_a_memory::<$memory>();
         };
