@@ -284,12 +284,9 @@ mod tests {
     #[test]
     fn a_seed_repeats_its_state() {
         let shown = |report: Report| {
+            // Not how often the disk was written to: a writer that has failed is given up beside the next step, before or after its commit.
             let state = &report.states[0];
-            (
-                state.acknowledged,
-                format!("{:?}", state.counts),
-                format!("{:?}", state.findings),
-            )
+            (state.acknowledged, format!("{:?}", state.findings))
         };
         for seed in [3, 12] {
             assert_eq!(shown(run(1, seed, true)), shown(run(1, seed, true)), "{seed}");
