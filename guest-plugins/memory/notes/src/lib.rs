@@ -123,7 +123,7 @@ mod tests {
         Notes::commit(&Turn::new("My name is Ada.", "Hello Ada."), &at("r-1")).unwrap();
         Notes::commit(&Turn::new("My boat is green.", "Nice."), &at("r-2")).unwrap();
         Notes::commit(&Turn::new("我住在北京", "好的"), &at("r-3")).unwrap();
-        assert_eq!(recalled("what is the name of my boat?"), ["turn-r-1", "turn-r-2"]);
+        assert_eq!(recalled("what is the name of my boat, Ada?"), ["turn-r-1", "turn-r-2"]);
         assert_eq!(recalled("what colour is the green boat?"), ["turn-r-2"]);
         assert_eq!(recalled("ADA"), ["turn-r-1"]);
         assert_eq!(recalled("北京的天气"), ["turn-r-3"]);
