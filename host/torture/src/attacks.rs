@@ -295,5 +295,5 @@ pub const FILES_AND_CODE: &[Attack] = &[
     loaded("huge_br_table", "a jump table with 1.9 million targets", Ends::Error(&["invalid-component"]), "limits of the format"),
     loaded("slow_function", "a function of 1.9 MB", NOT_COMPILED, WORKER),
     called("slow_functions", "twelve functions of 300 kB", DONE, WORKER),
-    loaded("locals_in_loops", "24 loops around 9,900 variables", NOT_COMPILED, WORKER),
+    loaded("locals_in_loops", "40 loops around 9,900 variables", NOT_COMPILED, WORKER),
 ];

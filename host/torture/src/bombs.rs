@@ -14,7 +14,7 @@ pub(crate) fn build(name: &str) -> Option<Result<Vec<u8>>> {
         "long_function" => plugin(&format!("(func {})", "nop ".repeat((2 << 20) + 1))),
         "slow_function" => plugin(&slow(1_900_000)),
         "slow_functions" => plugin(&(0..12).map(|_| slow(300_000)).collect::<String>()),
-        "locals_in_loops" => plugin(&(0..24).map(|_| locals_in_loop()).collect::<String>()),
+        "locals_in_loops" => plugin(&(0..40).map(|_| locals_in_loop()).collect::<String>()),
         "deep_blocks" => plugin(&format!(
             "(func {} {})",
             "block ".repeat(200_000),
