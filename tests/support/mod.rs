@@ -3,6 +3,7 @@
 pub(crate) mod built;
 pub(crate) mod cut;
 pub(crate) mod desk;
+pub(crate) mod listening;
 pub(crate) mod person;
 pub(crate) mod program;
 pub(crate) mod provider;

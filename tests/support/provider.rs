@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Result, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
+
+use crate::support::listening::Listening;
 
 /// What one request gets.
 #[derive(Debug, Clone)]
@@ -34,9 +34,8 @@ pub(crate) struct Request {
 /// Its threads end with it: nobody is connected any more, for the program has ended before.
 #[derive(Debug)]
 pub(crate) struct Provider {
-    address: SocketAddr,
+    listening: Listening,
     shared: Arc<Shared>,
-    accepting: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -44,31 +43,25 @@ struct Shared {
     replies: Mutex<VecDeque<Reply>>,
     requests: Mutex<Vec<Request>>,
     random: Mutex<u64>,
-    over: AtomicBool,
 }
 
 impl Provider {
     /// The seed decides where streams are cut.
     pub(crate) fn start(seed: u64, replies: impl IntoIterator<Item = Reply>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             replies: Mutex::new(replies.into_iter().collect()),
             requests: Mutex::default(),
             random: Mutex::new(seed),
-            over: AtomicBool::new(false),
         });
         let serving = shared.clone();
-        let accepting = std::thread::spawn(move || serving.accept(&listener));
         Self {
-            address,
+            listening: Listening::start(move |socket| serving.serve(socket)),
             shared,
-            accepting: Some(accepting),
         }
     }
 
     pub(crate) fn base_url(&self) -> String {
-        format!("http://{}/v1", self.address)
+        format!("http://{}/v1", self.listening.address)
     }
 
     /// What further requests get, after the replies that are left.
@@ -82,36 +75,7 @@ impl Provider {
     }
 }
 
-impl Drop for Provider {
-    fn drop(&mut self) {
-        self.shared.over.store(true, Ordering::Release);
-        // Wakes the thread that waits for connections.
-        let woken = TcpStream::connect(self.address);
-        if let Some(accepting) = self.accepting.take().filter(|_| woken.is_ok()) {
-            let ended = accepting.join();
-            assert!(ended.is_ok() || std::thread::panicking(), "the provider has failed");
-        }
-    }
-}
-
 impl Shared {
-    fn accept(self: Arc<Self>, listener: &TcpListener) {
-        let mut connections = Vec::new();
-        for socket in listener.incoming() {
-            if self.over.load(Ordering::Acquire) {
-                break;
-            }
-            let shared = self.clone();
-            connections.push(std::thread::spawn(move || {
-                // A program that has heard enough hangs up.
-                let _ = socket.and_then(|socket| shared.serve(socket));
-            }));
-        }
-        for connection in connections {
-            connection.join().expect("a connection has failed");
-        }
-    }
-
     fn serve(&self, mut socket: TcpStream) -> Result<()> {
         socket.set_nodelay(true)?;
         let mut buffer = Vec::new();

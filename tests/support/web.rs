@@ -1,11 +1,11 @@
 //! A web server on this machine that does what the path asks for, and remembers what it was asked.
 
 use std::io::{ErrorKind, Read as _, Result, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
+
+use crate::support::listening::Listening;
 
 /// Nothing that a test waits for takes as long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,9 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// answers when `release` was called. Its threads end with it.
 #[derive(Debug)]
 pub(crate) struct Web {
-    address: SocketAddr,
+    listening: Listening,
     shared: Arc<Shared>,
-    accepting: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -26,7 +25,6 @@ struct Shared {
     asked: Mutex<Vec<String>>,
     state: Mutex<State>,
     changed: Condvar,
-    over: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -38,25 +36,21 @@ struct State {
 
 impl Web {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let shared = Arc::<Shared>::default();
         let serving = shared.clone();
-        let accepting = std::thread::spawn(move || serving.accept(&listener));
         Self {
-            address,
+            listening: Listening::start(move |socket| serving.serve(socket)),
             shared,
-            accepting: Some(accepting),
         }
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.address.port()
+        self.listening.address.port()
     }
 
     /// With a path that begins with `/`.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://{}{path}", self.listening.address)
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {
@@ -91,36 +85,13 @@ impl Web {
 }
 
 impl Drop for Web {
+    /// Nobody waits for `/hold` any more, so that the threads can end.
     fn drop(&mut self) {
-        self.shared.over.store(true, Ordering::Release);
         self.release();
-        // Wakes the thread that waits for connections.
-        let woken = TcpStream::connect(self.address);
-        if let Some(accepting) = self.accepting.take().filter(|_| woken.is_ok()) {
-            let ended = accepting.join();
-            assert!(ended.is_ok() || std::thread::panicking(), "the server has failed");
-        }
     }
 }
 
 impl Shared {
-    fn accept(self: Arc<Self>, listener: &TcpListener) {
-        let mut connections = Vec::new();
-        for socket in listener.incoming() {
-            if self.over.load(Ordering::Acquire) {
-                break;
-            }
-            let shared = self.clone();
-            connections.push(std::thread::spawn(move || {
-                // A program that has heard enough hangs up.
-                let _ = socket.and_then(|socket| shared.serve(socket));
-            }));
-        }
-        for connection in connections {
-            connection.join().expect("a connection has failed");
-        }
-    }
-
     fn serve(&self, mut socket: TcpStream) -> Result<()> {
         let Some(request) = read_request(&mut socket)? else {
             return Ok(());

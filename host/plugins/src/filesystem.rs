@@ -98,6 +98,12 @@ impl FilesView<'_> {
         Err(types::ErrorCode::Quota.into())
     }
 
+    /// The room of one more file, directory or link; `Held::keep_entry` gives it back if that isn't made.
+    async fn take_entry(&mut self, held: &Held) -> FsResult<()> {
+        held.quota.measure().await;
+        self.take(held, ENTRY_BYTES)
+    }
+
     fn size(&self, descriptor: &Resource<Descriptor>) -> FsResult<u64> {
         match self.wasi.table.get(descriptor)? {
             Descriptor::File(file) => Ok(file.file.metadata()?.len()),
@@ -281,26 +287,18 @@ impl types::HostDescriptor for FilesView<'_> {
     async fn create_directory_at(&mut self, directory: Resource<Descriptor>, path: String) -> FsResult<()> {
         self.named(&path)?;
         let held = self.ledger.of(&directory)?;
-        held.quota.measure().await;
-        self.take(&held, ENTRY_BYTES)?;
+        self.take_entry(&held).await?;
         let made = types::HostDescriptor::create_directory_at(&mut self.wasi, directory, path).await;
-        if made.is_err() {
-            held.quota.give_back(ENTRY_BYTES);
-        }
-        made
+        held.keep_entry(made)
     }
 
     async fn symlink_at(&mut self, directory: Resource<Descriptor>, target: String, path: String) -> FsResult<()> {
         self.named(&path)?;
         self.refuse_leading_link(&directory, &path, &target)?;
         let held = self.ledger.of(&directory)?;
-        held.quota.measure().await;
-        self.take(&held, ENTRY_BYTES)?;
+        self.take_entry(&held).await?;
         let made = types::HostDescriptor::symlink_at(&mut self.wasi, directory, target, path).await;
-        if made.is_err() {
-            held.quota.give_back(ENTRY_BYTES);
-        }
-        made
+        held.keep_entry(made)
     }
 
     async fn link_at(
@@ -315,13 +313,9 @@ impl types::HostDescriptor for FilesView<'_> {
         self.named(&to_path)?;
         self.refuse_special(&directory, &path)?;
         let held = self.ledger.of(&to)?;
-        held.quota.measure().await;
-        self.take(&held, ENTRY_BYTES)?;
+        self.take_entry(&held).await?;
         let made = types::HostDescriptor::link_at(&mut self.wasi, directory, flags, path, to, to_path).await;
-        if made.is_err() {
-            held.quota.give_back(ENTRY_BYTES);
-        }
-        made
+        held.keep_entry(made)
     }
 
     async fn unlink_file_at(&mut self, directory: Resource<Descriptor>, path: String) -> FsResult<()> {

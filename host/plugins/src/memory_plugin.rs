@@ -73,11 +73,7 @@ impl Memory for WasmMemory {
             config: self.config.to_string(),
             annotations: Vec::new(),
         };
-        let key = self.warm.as_ref().map(|owner| WarmKey {
-            owner: owner.to_string(),
-            digest: self.setup.plugin.digest.clone(),
-            plugin: self.setup.plugin.name.to_string(),
-        });
+        let key = self.warm.as_ref().map(|owner| WarmKey::of(owner, &self.setup.plugin));
         let (plugins, name) = (self.plugins.clone(), self.setup.plugin.name.clone());
         let keeps = self.setup.powers.effective.kv() != KvAccess::None;
         async move {

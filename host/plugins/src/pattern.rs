@@ -32,11 +32,7 @@ impl WasmPattern {
     pub(crate) fn new(plugins: Arc<Plugins>, mut setup: Setup, run: &RunId, config: String) -> Self {
         let seed = Seed::default();
         setup.powers.seed = Some(seed.clone());
-        let key = WarmKey {
-            owner: run.to_string(),
-            digest: setup.plugin.digest.clone(),
-            plugin: setup.plugin.name.to_string(),
-        };
+        let key = WarmKey::of(run.as_str(), &setup.plugin);
         Self {
             plugins,
             setup,

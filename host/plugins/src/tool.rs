@@ -95,11 +95,7 @@ impl WasmTool {
             Err(error) => return futures::future::ready(Err(error)).boxed(),
         };
         let (plugins, name) = (self.plugins.clone(), self.exposed.spec.name.clone());
-        let key = warm.map(|owner| WarmKey {
-            owner: owner.to_string(),
-            digest: self.setup.plugin.digest.clone(),
-            plugin: self.setup.plugin.name.to_string(),
-        });
+        let key = warm.map(|owner| WarmKey::of(owner, &self.setup.plugin));
         let export = self.exposed.export.clone();
         let context = wit::CallContext {
             session: invocation.session.to_string(),

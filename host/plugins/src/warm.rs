@@ -4,14 +4,25 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use crate::guest::Guest;
+use crate::plugin::Plugin;
 
 /// Whose instance: a session's (lifetime `session`) or a run's (a pattern), of one plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WarmKey {
     pub(crate) owner: String,
-    pub(crate) digest: String,
+    digest: String,
     /// Instances of different powers are never mixed.
-    pub(crate) plugin: String,
+    plugin: String,
+}
+
+impl WarmKey {
+    pub(crate) fn of(owner: &str, plugin: &Plugin) -> Self {
+        Self {
+            owner: owner.to_owned(),
+            digest: plugin.digest.clone(),
+            plugin: plugin.name.to_string(),
+        }
+    }
 }
 
 #[derive(Debug)]

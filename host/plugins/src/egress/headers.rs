@@ -36,18 +36,24 @@ fn is_refused(name: &str) -> bool {
     REFUSED.contains(&name) || name.starts_with("proxy-") || name == "http2-settings"
 }
 
-/// What is left of a plugin's headers.
-pub(super) fn checked(headers: &HeaderMap) -> Result<HeaderMap, Failure> {
+/// Whether the headers of `what`, a request or a response, are within the limits.
+pub(super) fn check_size(what: &str, headers: &HeaderMap) -> Result<(), Failure> {
     let bytes: usize = headers
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum();
     if headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
         return Err(Failure::TooLarge(format!(
-            "the request has {} headers of {bytes} bytes, the limits are {MAX_HEADERS} and {MAX_HEADER_BYTES}",
+            "the {what} has {} headers of {bytes} bytes, the limits are {MAX_HEADERS} and {MAX_HEADER_BYTES}",
             headers.len()
         )));
     }
+    Ok(())
+}
+
+/// What is left of a plugin's headers.
+pub(super) fn checked(headers: &HeaderMap) -> Result<HeaderMap, Failure> {
+    check_size("request", headers)?;
     if let Some(name) = headers.keys().find(|name| is_refused(name.as_str())) {
         return Err(Failure::Invalid(format!("the header `{name}` is the host's to set")));
     }

@@ -14,8 +14,9 @@ use sandbar_protocol::policy::{Host, Scheme, Target};
 
 use crate::egress::failure::Failure;
 use crate::egress::gate::Held;
+use crate::egress::headers::check_size;
 use crate::egress::inject::Outgoing;
-use crate::limits::{CONNECT_TIME, MAX_HEADER_BYTES, MAX_HEADERS, MAX_RESPONSE_BYTES};
+use crate::limits::{CONNECT_TIME, MAX_RESPONSE_BYTES};
 
 #[derive(Debug)]
 pub(super) struct Transport {
@@ -64,7 +65,7 @@ impl Transport {
             .send();
         let response = sent.await.map_err(not_sent)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        check_headers(&headers)?;
+        check_size("response", &headers)?;
         let body = if is_head {
             Bytes::new()
         } else {
@@ -131,20 +132,6 @@ fn tls_config(secure: bool) -> Result<ClientConfig, Failure> {
             ))
         }
     }
-}
-
-fn check_headers(headers: &HeaderMap) -> Result<(), Failure> {
-    let bytes: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum();
-    if headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
-        return Err(Failure::TooLarge(format!(
-            "the response has {} headers of {bytes} bytes, the limits are {MAX_HEADERS} and {MAX_HEADER_BYTES}",
-            headers.len()
-        )));
-    }
-    Ok(())
 }
 
 /// What a server says of the length is believed only where it is too much already.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::Descriptor;
-use wasmtime_wasi::p2::FsError;
 use wasmtime_wasi::p2::bindings::filesystem::types;
+use wasmtime_wasi::p2::{FsError, FsResult};
 
-use super::quota::{OpenFile, OpenFiles, Quota};
+use super::quota::{ENTRY_BYTES, OpenFile, OpenFiles, Quota};
 
 /// What one instance has open and has used up.
 pub(crate) struct FileLedger {
@@ -27,6 +27,16 @@ pub(crate) struct FileLedger {
 pub(super) struct Held {
     pub(super) quota: Arc<Quota>,
     pub(super) file: Arc<OpenFile>,
+}
+
+impl Held {
+    /// Gives the room of an entry back if the entry wasn't made.
+    pub(super) fn keep_entry<T>(&self, made: FsResult<T>) -> FsResult<T> {
+        if made.is_err() {
+            self.quota.give_back(ENTRY_BYTES);
+        }
+        made
+    }
 }
 
 impl FileLedger {
