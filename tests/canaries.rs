@@ -72,7 +72,7 @@ fn check(sink: Sink) {
     let seen = place.walk();
     for (name, value) in PROTECTED {
         for (at, text) in &seen {
-            if let Some(form) = walk::form_in(text, value) {
+            if let Some(form) = walk::part_in(text, value) {
                 let shown: String = text.chars().take(20_000).collect();
                 panic!("{}: the value `{name}` is in {at}, {form}:\n{shown}", sink.name);
             }

@@ -2,6 +2,8 @@
 
 // The same through the program, and where values come from.
 mod program;
+// Whether the secrets are there.
+mod secrets;
 
 use sandbar::protocol::{Error, RunRequest};
 

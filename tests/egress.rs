@@ -1,7 +1,10 @@
 //! Requests of plugins: what is sent is what was granted, to the address that was checked, and nothing of a secret comes back.
 
 mod limits;
+mod recorded;
+mod refused;
 mod secrets;
+mod tls;
 mod wasi;
 
 use std::io;
@@ -183,7 +186,8 @@ async fn a_name_leads_where_it_may() {
         rule("mixed", loopback),
         rule("mapped", ""),
         rule("public", ""),
-        rule("metadata", ", addresses = [\"10.0.0.0/8\"]"),
+        // All that surrounds the address can be granted, and the address is still not among it.
+        rule("metadata", ", addresses = [\"169.254.0.0/16\"]"),
         rule("six", loopback),
         rule("nowhere", loopback),
     ];
@@ -270,6 +274,16 @@ async fn each_redirect_is_a_request_of_its_own() {
         let input = json!({ "url": web.url(path), "redirects": redirects });
         assert_eq!(fetched(&runtime, &input).await, expected, "{path}");
     }
+    // What gives credentials away isn't offered as a line to paste.
+    let input = json!({ "url": web.url("/to?http://169.254.169.254/latest") });
+    let denial = denials(&call(&runtime, "fetch", &input).await).pop().unwrap();
+    assert!(
+        denial
+            .reason
+            .contains("gives the credentials of this machine to whoever asks"),
+        "{denial:?}"
+    );
+    assert_eq!(denial.mend, None);
     let input = json!({ "url": web.url("/circle"), "redirects": 6 });
     assert_eq!(fetched(&runtime, &input).await, "invalid-request");
     let headers = json!({ "authorization": "mine", "cookie": "a=b", "x-own": "1", "accept": "a/b" });
@@ -336,6 +350,12 @@ async fn a_preview_sends_nothing() {
     let ran = call(&runtime, "peek", &json!({ "url": web.url("/echo") })).await;
     assert!(told(ran.calls()[0].1).starts_with("denied: "), "{:#?}", ran.lines());
     assert!(web.asked().is_empty());
+    // The line that would grant it is there.
+    let reason = format!(
+        "the plugin `fetcher` may not send GET to {} yet: in a preview of a call nothing is sent",
+        web.url("/echo")
+    );
+    assert_eq!(denials(&ran), [Denial { reason, mend: None }]);
     assert_eq!(fetched(&runtime, &json!({ "url": web.url("/echo") })).await, "200");
 }
 

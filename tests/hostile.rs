@@ -1,5 +1,6 @@
 //! Every attack of the table ends as the table says, and the next call and other sessions notice nothing.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,7 +8,8 @@ use futures::future::join_all;
 use sandbar::Runtime;
 use sandbar::plugins::Status;
 use sandbar::protocol::{Error, EventBody, RunRequest, ToolOutcome, ToolSpec};
-use sandbar_torture::attacks::{Attack, Ends, Given, Way, all};
+use sandbar_torture::attacks::{Attack, Ends, Way, all};
+use sandbar_torture::ground::{Ground, SECRET};
 
 use crate::support::ran::{Ran, told};
 use crate::support::world::{World, ask_in, request_in};
@@ -19,32 +21,50 @@ enum Outcome {
     Answer(String),
 }
 
+const TOKEN: &str = "a token that nobody may read";
+
+/// A runtime that has a configuration in files, as the program has it.
+async fn open(world: &World) -> Runtime {
+    let mut config = world.config().unwrap();
+    config.lock_file = Some(world.path("sandbar.lock"));
+    config.files = vec![world.path("sandbar.toml")];
+    Runtime::open_with(config, world.options()).await.unwrap()
+}
+
+/// Time on the clock for those whose attack it ends. For all others it is far, since another program may have the machine; processor time is
+/// short for those that use it up.
+const WALL_MS: u64 = 400;
+
 /// A world with these attackers, an honest tool, and a secret beside the workspace.
-fn world<'a>(attacks: impl IntoIterator<Item = &'a Attack>) -> World {
+fn world<'a>(ground: &Ground, cpu_ms: u64, attacks: impl IntoIterator<Item = &'a Attack>) -> World {
     let mut world = World::new()
         .guest("pattern_probe")
         .guest("echo")
         .pattern("pattern_probe")
         .file("secret.txt", "secret")
+        .file("token.txt", TOKEN)
+        .file(Ground::SECRET_FILE, SECRET)
         .file("work/a.txt", "inside")
         .file("work/docs/b.txt", "deep")
-        .with("[grants.echo]\nfiles = \"none\"");
-    let (mut plugins, mut patterns) = (vec!["echo"], Vec::new());
+        .guest("keeper")
+        .with("[grants.echo]\nfiles = \"none\"\n[grants.keeper]\nkv = \"session\"")
+        .with(&ground.secret())
+        .with("[secrets.token]\nvalue = \"file:token.txt\"\nhosts = [\"https://api.example.com\"]\nheader = \"authorization\"");
+    let (mut plugins, mut patterns) = (vec!["echo", "keeper"], Vec::new());
     for attack in attacks {
         let name = attack.component();
         if patterns.contains(&name) {
             continue;
         }
         world = world.guest(name);
+        if let Some(manifest) = attack.manifest(cpu_ms, WALL_MS) {
+            world = world.manifest(name, &manifest);
+        }
         match attack.way {
             Way::Loaded => {}
             Way::Called { given, .. } => {
                 plugins.push(name);
-                world = match given {
-                    Given::Nothing => world,
-                    Given::Files => world.with(&format!("[grants.{name}]\nfiles = \"read-write\"")),
-                    Given::Instance => world.manifest(name, "lifetime = \"session\""),
-                };
+                world = world.with(&ground.grant(name, given));
             }
             Way::Stepped => patterns.push(name),
         }
@@ -105,15 +125,18 @@ fn failed(error: &Error) -> Outcome {
     Outcome::Error(error.code.clone(), error.text())
 }
 
-/// What is wrong with an outcome; none if it is as in the table.
-fn complaint(attack: &Attack, outcome: &Outcome) -> Option<String> {
+/// What is wrong with an outcome; none if it is as in the table, or an error with one of these codes besides.
+fn complaint(attack: &Attack, outcome: &Outcome, besides: &[&str]) -> Option<String> {
+    let codes = attack.codes();
     let well = match (outcome, attack.ends) {
         // What is kept of an error must be short, whatever the guest wrote.
-        (Outcome::Error(code, text), Ends::Error(codes)) => codes.contains(&code.as_str()) && text.len() < 10_000,
+        (Outcome::Error(code, text), _) => {
+            (codes.contains(&code.as_str()) || besides.contains(&code.as_str())) && text.len() < 10_000
+        }
         (Outcome::Answer(text), Ends::Answer(wanted)) => text == wanted,
-        _ => false,
+        (Outcome::Answer(_), Ends::Error(_)) => false,
     };
-    (!well).then(|| format!("{}: {outcome:?}, wanted {:?}", attack.name, attack.ends))
+    (!well).then(|| format!("{}: {outcome:?}, wanted {:?} {besides:?}", attack.name, attack.ends))
 }
 
 async fn assert_alive(runtime: &Runtime, session: &str) {
@@ -136,25 +159,77 @@ fn there_are_sixty_and_each_has_one_row() {
     assert!(rows >= 60, "{rows}");
 }
 
+/// What another plugin keeps, so that there is something to look for.
+async fn keep_note(runtime: &Runtime, session: &str) {
+    let kept = ask_in(runtime, session, r#"tools keeper__set {"key":"note","value":"mine"}"#).await;
+    assert_eq!(kept.said("keeper__set"), "kept");
+}
+
+/// The files below a directory that hold a text.
+fn holding(directory: &Path, text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let kind = std::fs::symlink_metadata(&path).unwrap().file_type();
+        if kind.is_dir() {
+            found.extend(holding(&path, text));
+        } else if kind.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            if bytes.windows(text.len()).any(|part| part == text.as_bytes()) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// That the attacks on the network had one, and got nothing by it.
+fn assert_nothing_leaked(world: &World, ground: &Ground) {
+    assert!(ground.home.found() > 0, "the secret was never sent where it belongs");
+    assert!(ground.other.asked() > 0, "the other server was never asked");
+    assert_eq!((ground.other.found(), ground.shut.asked()), (0, 0));
+    // What the guest wrote is there; the value is in none of the forms in which it wrote it.
+    assert_eq!(world.read("work/plain.txt"), "[redacted]");
+    let spelled: String = SECRET.chars().flat_map(|c| [c, '.']).collect();
+    for form in [SECRET, &spelled] {
+        for place in ["data", "work"] {
+            assert_eq!(holding(&world.path(place), form), Vec::<PathBuf>::new());
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_alone_ends_as_the_table_says() {
-    let world = world(attacks()).limits("put_aside = false\nmemory_mib = 32\ncpu_ms = 100\nwall_ms = 400");
-    let runtime = world.open().await;
+    let ground = Ground::start().unwrap();
+    let world =
+        world(&ground, 50, attacks()).limits("put_aside = false\nmemory_mib = 32\ncpu_ms = 10000\nwall_ms = 50000");
+    let runtime = open(&world).await;
+    let lock = world.read("sandbar.lock");
     let mut wrong = Vec::new();
+    for session in ["first", "second"] {
+        keep_note(&runtime, session).await;
+    }
     for attack in attacks() {
         // Twice, for what is remembered of the first time.
         for session in ["first", "second"] {
             let outcome = outcome(&runtime, attack, session).await;
-            wrong.extend(complaint(attack, &outcome));
+            wrong.extend(complaint(attack, &outcome, &[]));
             assert_alive(&runtime, session).await;
         }
         assert_alive(&runtime, "bystander").await;
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    runtime.close().await;
+    assert_nothing_leaked(&world, &ground);
     // What the readers tried to change, and what all of them tried to reach.
     assert_eq!(
-        (world.read("work/a.txt").as_str(), world.read("secret.txt").as_str()),
-        ("inside", "secret")
+        (
+            world.read("work/a.txt").as_str(),
+            world.read("secret.txt").as_str(),
+            world.read("token.txt").as_str(),
+            world.read("sandbar.lock")
+        ),
+        ("inside", "secret", TOKEN, lock)
     );
     let mut beside: Vec<_> = std::fs::read_dir(world.path(""))
         .unwrap()
@@ -163,7 +238,17 @@ async fn each_alone_ends_as_the_table_says() {
     beside.sort();
     assert_eq!(
         beside,
-        ["data", "plugins", "replies.toml", "secret.txt", "work"],
+        [
+            "canary.txt",
+            "data",
+            "mine",
+            "plugins",
+            "replies.toml",
+            "sandbar.lock",
+            "secret.txt",
+            "token.txt",
+            "work"
+        ],
         "a file was made outside"
     );
 }
@@ -218,33 +303,39 @@ async fn compiled_code_is_no_plugin() {
     );
 }
 
-/// What is left to do when two hundred do it at once, on one of each kind of limit.
-const AT_ONCE: [&str; 10] = [
-    "loop",
-    "memory_bomb",
-    "memory_churn",
-    "log_flood",
-    "sleep_longest",
-    "pollable_leak",
-    "deep_recursion",
-    "file_leak",
-    "million_annotations",
-    "pattern_loop",
+/// One of each kind of limit, and what else may end it when two hundred do it at once: memory and places for requests are everybody's.
+/// Time is not: the processor time of each is its own, and the clock is far.
+const AT_ONCE: [(&str, &[&str]); 15] = [
+    ("loop", &[]),
+    // To touch so much memory takes as long as it takes.
+    ("memory_bomb", &["cpu-limit"]),
+    ("memories_that_grow", &[]),
+    ("memory_churn", &[]),
+    ("log_flood", &["guest-memory-exhausted"]),
+    ("sleep_longest", &[]),
+    ("pollable_leak", &[]),
+    ("deep_recursion", &[]),
+    ("file_leak", &[]),
+    ("million_annotations", &["guest-memory-exhausted"]),
+    ("pattern_loop", &[]),
+    ("http_flood", &[]),
+    ("http_to_private", &[]),
+    ("http_slow_server", &[]),
+    ("secret_echo", &["too-many-requests"]),
 ];
 
 const COUNT: usize = 200;
 
-const SHARED: [&str; 3] = ["cpu-limit", "wall-limit", "guest-memory-exhausted"];
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_at_once_end_and_an_honest_session_goes_on() {
-    let chosen: Vec<&Attack> = all().filter(|attack| AT_ONCE.contains(&attack.name)).collect();
-    assert_eq!(chosen.len(), AT_ONCE.len());
-    let world = world(chosen.iter().copied())
+    let chosen = AT_ONCE.map(|(name, besides)| (all().find(|attack| attack.name == name).unwrap(), besides));
+    let ground = Ground::start().unwrap();
+    let world = world(&ground, 10, chosen.iter().map(|(attack, _)| *attack))
         .own_workspaces()
-        .limits("put_aside = false\nmemory_mib = 32\nguest_memory_mib = 2048\ncpu_ms = 20\nwall_ms = 10000");
+        .limits("put_aside = false\nmemory_mib = 32\nguest_memory_mib = 2048\ncpu_ms = 10000\nwall_ms = 50000");
     let runtime = Arc::new(world.open().await);
-    for attack in chosen {
+    let mut wrong = Vec::new();
+    for (attack, besides) in chosen {
         let over = AtomicBool::new(false);
         let attackers = async {
             let sessions: Vec<String> = (0..COUNT).map(|index| format!("{}-{index}", attack.name)).collect();
@@ -261,16 +352,18 @@ async fn two_hundred_at_once_end_and_an_honest_session_goes_on() {
             answers
         };
         let (ended, answers) = futures::join!(attackers, honest);
-        // Where so many want the machine, its time or memory may be used up before anything else is.
-        let is_in_time =
-            |outcome: &&Outcome| !matches!(outcome, Outcome::Error(code, _) if SHARED.contains(&code.as_str()));
-        let wrong: Vec<String> = ended
+        let complaints: Vec<String> = ended
             .iter()
-            .filter(is_in_time)
-            .filter_map(|outcome| complaint(attack, outcome))
+            .filter_map(|outcome| complaint(attack, outcome, besides))
             .collect();
-        assert!(wrong.is_empty(), "{} of {COUNT}: {}", wrong.len(), wrong[0]);
+        wrong.extend(
+            complaints
+                .first()
+                .map(|first| format!("{} of {COUNT}: {first}", complaints.len())),
+        );
         assert!(answers > 0, "{}: the honest session got no answer", attack.name);
         println!("{}: {answers} answers beside it", attack.name);
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!((ground.other.found(), ground.shut.asked()), (0, 0));
 }

@@ -181,7 +181,7 @@ async fn a_journal_of_a_newer_version_is_left_alone() {
     assert_eq!(error.code, "journal-newer");
     assert_eq!(
         error.message,
-        "the journal has version 99, and this Sandbar knows versions up to 4"
+        "the journal has version 99, and this Sandbar knows versions up to 5"
     );
     assert!(std::fs::read(&path).unwrap() == before, "nothing was changed");
 }

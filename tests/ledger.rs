@@ -1,5 +1,7 @@
 //! What is written down beside the journal: the audit of what was done, which plugins were approved, and which are put aside.
 
+/// What a person decides on.
+mod difference;
 /// `sandbar.lock`: new plugins, changed ones, and who approves.
 mod lock;
 /// Plugins that fail again and again.
@@ -104,7 +106,7 @@ fn what_was_done_is_told_with_who_decided_it() {
         ""
     );
     let wrong = run_in(&world, &["audit", "list", "--since", "yesterday"]).expect(2);
-    assert!(wrong.err.contains("such as `15m`"), "{}", wrong.err);
+    assert!(wrong.err.contains("wanted a span of time"), "{}", wrong.err);
 }
 
 #[test]

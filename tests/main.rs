@@ -34,6 +34,10 @@ mod plugins;
 mod memory;
 // What a plugin sees of the file system.
 mod files;
+// Sandbar's own places, which are in no guest's hands.
+mod own_places;
+// How much guests may put into a directory.
+mod room;
 // What a plugin may ask of the network, and what it never sees of a secret.
 mod egress;
 // Secrets, and every place to which somebody could carry them.

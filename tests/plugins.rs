@@ -1,6 +1,6 @@
 //! Instances: fresh or warm, how many there are, what a plugin is told and given.
 
-use sandbar::protocol::RunRequest;
+use sandbar::protocol::{RunRequest, StreamItem};
 
 use crate::support::ran::{Ran, finished, told};
 use crate::support::script::{asks, asks_once, says};
@@ -90,6 +90,58 @@ async fn sixty_four_sessions_share_four_places() {
             "{}",
             ran.said("echo__count")
         );
+    }
+}
+
+/// A plugin that sleeps in many sessions has three of four places, and the fourth serves everybody else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_plugin_does_not_get_all_places() {
+    let world = probed(&["echo", "sleep_forever"])
+        .own_workspaces()
+        .guest("echo")
+        .guest("sleep_forever")
+        .limits("max_instances = 4\ncpu_ms = 60000\nwall_ms = 600000");
+    let runtime = world.open().await;
+    let mut sleepers = Vec::new();
+    for _ in 0..12 {
+        let mut stream = runtime
+            .run(RunRequest::new("tools sleep_forever__sleep {}"))
+            .await
+            .unwrap();
+        while let Some(item) = stream.next().await {
+            if matches!(item.unwrap(), StreamItem::Event(event) if event.body.name() == "tool.started") {
+                break;
+            }
+        }
+        sleepers.push(stream);
+    }
+    // One that got by before the sleepers had their places would prove nothing.
+    for _ in 0..20 {
+        let ran = ask(&runtime, "tools echo__echo {\"text\":\"alive\"}").await;
+        assert_eq!(ran.said("echo__echo"), "alive");
+    }
+    // All that sleep still do; those that wait for a place go when they are told to, like those that have one.
+    for stream in sleepers {
+        stream.cancel();
+        let ran = Ran::collect(stream).await;
+        assert_eq!(ran.said("sleep_forever__sleep"), "cancelled: the run was cancelled");
+    }
+    let ran = ask(&runtime, "tools echo__echo {\"text\":\"alive\"}").await;
+    assert_eq!(ran.said("echo__echo"), "alive");
+}
+
+/// The only place goes round, also between a pattern that keeps its instance for its run and a tool that keeps its own for the session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_sessions_share_one_place() {
+    let world = probed(&["echo"])
+        .own_workspaces()
+        .guest("echo")
+        .manifest("echo", "lifetime = \"session\"")
+        .limits("max_instances = 1\ncpu_ms = 60000\nwall_ms = 60000");
+    let runtime = world.open().await;
+    let asked = (0..8).map(|_| ask(&runtime, "tools echo__slow {\"ms\":2}\ntools echo__count {}"));
+    for ran in futures::future::join_all(asked).await {
+        assert!(ran.said("echo__count").parse::<u32>().is_ok(), "{:#?}", ran.lines());
     }
 }
 

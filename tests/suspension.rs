@@ -1,5 +1,6 @@
 //! Runs that wait for an answer: approvals, and what becomes of answers.
 
+mod authority;
 mod beside;
 mod cancelling;
 mod elsewhere;

@@ -38,7 +38,8 @@ const OUTER: [&str; 9] = [
 )]
 fn main() {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR"));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+    // Asked for as it runs: two checkouts that share a target directory share this program.
+    let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("Cargo sets CARGO_MANIFEST_DIR"))
         .ancestors()
         .nth(2)
         .expect("this crate is in host/")

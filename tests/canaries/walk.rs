@@ -9,6 +9,16 @@ pub(super) fn form_in(text: &str, value: &str) -> Option<&'static str> {
     forms(value).into_iter().find_map(found)
 }
 
+/// The same where only a quarter of a form is there, its first or its last: what a cut leaves of a value.
+pub(super) fn part_in(text: &str, value: &str) -> Option<&'static str> {
+    let part = |written: &str| {
+        let quarter = written.len() / 4;
+        text.contains(&written[..quarter]) || text.contains(&written[written.len() - quarter..])
+    };
+    let found = |(form, written): (&'static str, String)| part(&written).then_some(form);
+    forms(value).into_iter().find_map(found)
+}
+
 /// All values, each with its name and in all forms, in a line each: what somebody says who knows them.
 pub(super) fn everything(values: &[(&str, &str)]) -> String {
     let lines = values.iter().flat_map(|(name, value)| {
@@ -63,4 +73,13 @@ fn each_form_is_found() {
         assert_eq!(form_in(text, value), Some(form), "{text}");
     }
     assert_eq!(form_in("Kx7mQ2vN9rTy S3g3bVEydk45clR5", value), None);
+    for (text, form) in [
+        ("it is Kx7", Some("plain")),
+        ("rTz", Some("plain")),
+        ("it is Kx", None),
+        ("4b7837", Some("hex")),
+        ("%4b%78%37", Some("percent")),
+    ] {
+        assert_eq!(part_in(text, value), form, "{text}");
+    }
 }

@@ -1,7 +1,8 @@
 //! What plugins and sessions look like.
 
 use super::{json_lines, world};
-use crate::support::program::run;
+use crate::support::built;
+use crate::support::program::{Ended, run};
 use crate::support::script::{asks_once, says};
 use crate::support::world::World;
 
@@ -32,7 +33,7 @@ fn plugins_are_listed_with_what_they_may_do() {
         .with("[grants.files]\nfiles = \"read-write\"\n[grants.table_bomb]\nfiles = \"read-only\"");
     world.write_config();
     let ended = run(&world.path(""), &["plugins", "list"]).expect(0);
-    let shown = format!("{}\n--- standard error{}", ended.out, ended.err);
+    let shown = format!("{}\n--- standard error\n{}", ended.out, ended.err);
     steady(&world).bind(|| {
         insta::assert_snapshot!(shown, @"
         NAME  KIND  FILES  TOOLS  SIZE  FROM
@@ -44,6 +45,9 @@ fn plugins_are_listed_with_what_they_may_do() {
         table_bomb  tool  read-only  answer  SIZE  DIR/plugins/table_bomb.wasm
 
         --- standard error
+        new: the plugin `pattern_trap` was recorded as it is now
+        new: the plugin `table_bomb` was recorded as it is now; it has what `[grants.table_bomb]` gives
+
         nonsense is broken: not-wasm: it is not WebAssembly: it starts with 6e 6f 20 63, not with 00 61 73 6d
         hint: copy the component again, or take it out of the directory
         ");
@@ -53,10 +57,11 @@ fn plugins_are_listed_with_what_they_may_do() {
 #[test]
 fn a_plugin_is_inspected_before_it_runs() {
     let manifest = "description = 'Grows a table.'\nlifetime = 'session'\n[requests]\nfiles = 'read-only'\n[limits]\ncpu_ms = 50\n";
-    let mount = "{ name = \"more\", path = \"work\", access = \"read-write\" }";
+    let mount = "{ name = \"more\", path = \"more\", access = \"read-write\", quota_mib = 3 }";
     let world = World::new()
         .guest("table_bomb")
         .manifest("table_bomb", manifest)
+        .file("more/a.txt", "more")
         .with("[grants.files]\nfiles = \"read-write\"")
         .with(&format!(
             "[grants.table_bomb]\nfiles = \"read-write\"\nmounts = [{mount}]"
@@ -80,7 +85,7 @@ fn a_plugin_is_inspected_before_it_runs() {
         powers: requested and granted
                    REQUESTED  GRANTED  EFFECTIVE
           files  read-only  read-write  read-only
-          /more  -  read-write of DIR/work  read-only
+          /more  -  read-write of DIR/more, 3 MiB at most  read-only
           http  none  none  none
           secrets  none  none  none
           kv  none  none  none
@@ -97,16 +102,17 @@ fn a_plugin_is_inspected_before_it_runs() {
             input {"type":"object"}
         "#);
     });
-    assert_eq!(ended.err, "");
+    let new = "new: the plugin `table_bomb` was recorded as it is now; it has what `[grants.table_bomb]` gives\n";
+    assert_eq!(ended.err, new);
     let files = run(&world.path(""), &["plugins", "inspect", "files"]).expect(0).out;
     let tools = files.lines().filter_map(|line| line.strip_prefix("  files__"));
     insta::assert_snapshot!(tools.collect::<Vec<_>>().join("\n"), @"
     list  read-only, idempotent, resource file:{/path}
     read  read-only, idempotent, resource file:{/path}
     search  read-only, idempotent, resource file:{/path}
-    write  idempotent, resource file:{/path}
-    edit  resource file:{/path}
-    delete  destructive, resource file:{/path}
+    write  idempotent, previews, resource file:{/path}
+    edit  previews, resource file:{/path}
+    delete  destructive, previews, resource file:{/path}
     ");
 }
 
@@ -168,4 +174,33 @@ fn sessions_are_shown_as_they_happened() {
     let events = json_lines(&as_json.out);
     let sequences = events.iter().map(|event| event["sequence"].as_u64().unwrap());
     assert!(sequences.eq(1..=events.len() as u64));
+}
+
+/// Where the shell limits addresses, that is what is told, and no plugin is blamed for it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_on_address_space_is_no_fault_of_a_plugin() {
+    let world = world(says("done"));
+    run(&world.path(""), &["plugins", "list"]).expect(0);
+    let limited = |command: &str| -> Ended {
+        let sandbar = built::program();
+        let line = format!("ulimit -v 3000000 && exec {} {command}", sandbar.display());
+        let shell = std::process::Command::new("sh")
+            .args(["-c", &line])
+            .current_dir(world.path(""))
+            .env_clear()
+            .env("HOME", world.path(""))
+            .output();
+        shell.unwrap().into()
+    };
+    let ran = limited("run go");
+    assert_ne!(ran.exit, Some(0), "{}", ran.err);
+    let told = "`react` could not be started: this process may not reserve so much address space";
+    assert!(ran.err.contains(told), "{}", ran.err);
+    assert!(ran.err.contains("hint: raise what `ulimit -v` limits"), "{}", ran.err);
+    assert!(!ran.err.contains("crashed"), "{}", ran.err);
+    let checked = limited("doctor").expect(1);
+    let told = "limited to 2929 MiB, and each memory of a plugin reserves 4160 MiB: none can be called";
+    assert!(checked.out.contains(told), "{}", checked.out);
+    assert!(!checked.out.contains("crashed"), "{}", checked.out);
 }

@@ -119,6 +119,67 @@ fn a_configuration_without_problems_is_ok() {
     );
 }
 
+/// A grant can't give what the plugin's own manifest doesn't request: nothing is wrong, and whoever wrote it should know.
+#[test]
+fn a_grant_that_does_nothing_is_told() {
+    let granted = "[plugins]\ndirectories = [\"plugins\"]\n[grants.echo]\nfiles = \"read-write\"\nkv = \"session\"\n\
+                   http = [\"https://a.example/v1/\", \"https://b.example/\"]\nmounts = [{ name = \"docs\", path = \"docs\" }]\n\
+                   [grants.other]\nfiles = \"read-write\"\n";
+    let world = world(&format!("{LEAST}{granted}"))
+        .guest("echo")
+        .guest_as("echo", "other")
+        .file("docs/a.md", "a");
+    let asks =
+        |files: &str| format!("[requests]\nfiles = \"{files}\"\nkv = \"shared\"\nhttp = [\"https://a.example/\"]\n");
+    let world = world.manifest("echo", &asks("read-only"));
+    let told = |what: &str, line: &str| {
+        format!(
+            "warning: `grants.echo` has no effect in one point: {what}\n\
+             hint: take it out of `[grants.echo]`, or write `{line}` in `[requests]` of its manifest\n"
+        )
+    };
+    let files = told(
+        "files read-write is granted and not requested",
+        "files = \"read-write\"",
+    );
+    let http = told(
+        "http https://b.example/ is granted and not requested",
+        "http = [\"https://b.example/\"]",
+    );
+    let ended = run(&world.path(""), &["config", "check"]).expect(0);
+    let new = |name: &str| {
+        format!("new: the plugin `{name}` was recorded as it is now; it has what `[grants.{name}]` gives\n")
+    };
+    assert_eq!(ended.err, format!("{}{}{files}{http}", new("echo"), new("other")));
+    assert_eq!(ended.out, "ok  1 agent, 1 model, 5 plugins\n");
+
+    let ended = run(&world.path(""), &["config", "check", "--json"]).expect(0);
+    assert_eq!(ended.out, "{\"ok\":true}\n");
+    let warnings: Vec<Value> = ended
+        .err
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for warning in &warnings {
+        let found = (&warning["severity"], &warning["code"]);
+        assert_eq!(found, (&"warning".into(), &"grant-not-requested".into()));
+    }
+    assert_eq!(warnings.len(), 2);
+
+    // Another request waits for a person, unless it is the first that is seen.
+    std::fs::remove_file(world.path("sandbar.lock")).unwrap();
+    let world = world.manifest("echo", &asks("none"));
+    let ended = run(&world.path(""), &["config", "check"]).expect(0);
+    let mount = told(
+        "the mount `docs` is granted read-only, and not requested",
+        "files = \"read-only\"",
+    );
+    assert_eq!(
+        ended.err,
+        format!("{}{}{files}{http}{mount}", new("echo"), new("other"))
+    );
+}
+
 /// Whatever needs the configuration says the same of it, and does nothing else.
 #[test]
 fn every_command_says_what_is_wrong() {
@@ -359,4 +420,27 @@ fn a_secret_that_is_not_there_is_asked_for() {
         ended.err
     );
     assert!(ended.err.contains("hint: "), "{}", ended.err);
+}
+
+/// A header that the host sets itself, or that says what a body is, can't hold a secret.
+#[test]
+fn a_header_of_the_host_is_no_place_for_a_secret() {
+    for header in [
+        "accept-encoding",
+        "Content-Encoding",
+        "range",
+        "transfer-encoding",
+        "host",
+        "content-length",
+    ] {
+        check(
+            &format!(
+                "{LEAST}[secrets.key]\nvalue = 'file:key.txt'\nhosts = ['https://a.example']\nheader = '{header}'\n"
+            ),
+            "
+error: sandbar.toml:10:10: `secrets.key.header` is no header that a secret can go into
+hint: write the name of a header that a request has for it, such as `authorization` or `x-api-key`
+",
+        );
+    }
 }

@@ -82,13 +82,28 @@ async fn a_secret_goes_to_its_place_and_does_not_come_back() {
             "{place}: {asked}"
         );
         let uses = audited(&runtime, "secret.use");
-        assert_eq!(
-            uses,
-            vec![format!("weather-key to {} Allowed", web.url("")); 2],
-            "{place}"
-        );
+        let sent = format!("weather-key to {} Allowed", web.url(""));
+        assert_eq!(uses, ["other-key Denied", &sent, &sent], "{place}");
         assert_eq!(audited(&runtime, "leak").len(), 2, "{place}");
     }
+}
+
+/// A request in which there is no place for it carries none, and none is accounted for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_was_not_sent_is_not_audited() {
+    let (web, other) = (Web::start(), Web::start());
+    let world = with_secret("secrets = [\"weather-key\"]", "json = \"/auth/key\"", &web, &other);
+    let runtime = world.open().await;
+    let input = json!({ "url": web.url("/echo"), "headers": { "range": "bytes=0-3" } });
+    assert_eq!(fetched(&runtime, &input).await, "200");
+    let asked = web.asked().pop().unwrap();
+    assert!(!asked.contains("s3cr3t") && asked.contains("range: "), "{asked}");
+    assert_eq!(audited(&runtime, "http.request").len(), 1);
+    assert_eq!(audited(&runtime, "secret.use"), Vec::<String>::new());
+    let input = json!({ "method": "POST", "url": web.url("/echo"), "body": "{}" });
+    assert_eq!(fetched(&runtime, &input).await, "200");
+    assert!(web.asked().pop().unwrap().contains("s3cr3t"));
+    assert_eq!(audited(&runtime, "secret.use").len(), 1);
 }
 
 /// Configured is not granted.
@@ -100,7 +115,7 @@ async fn a_secret_is_added_for_those_that_were_granted_it() {
     assert_eq!(exists(&runtime, "weather-key").await, "false");
     assert_eq!(fetched(&runtime, &json!({ "url": web.url("/echo") })).await, "200");
     assert!(!web.asked()[0].contains("s3cr3t"), "{:?}", web.asked());
-    assert_eq!(audited(&runtime, "secret.use"), Vec::<String>::new());
+    assert_eq!(audited(&runtime, "secret.use"), ["weather-key Denied"]);
     // The manifest must want it, too.
     let world = with_secret(
         "secrets = [\"weather-key\"]",
@@ -181,6 +196,17 @@ async fn no_request_of_a_plugin_holds_a_protected_value() {
             .iter()
             .all(|line| !line.contains("s3cr3t"))
     );
+    // Also where nothing grants the request, and its URL is too long to be told: it is cut in the middle of the value.
+    for length in [150, 160, 165] {
+        let url = format!("https://never.granted.example/{}", "-".repeat(length));
+        let ran = call(&runtime, "steal", &json!({ "url": url, "place": "path" })).await;
+        let denial = denials(&ran).pop().unwrap();
+        let told = format!("{denial:?} {:?}", audited(&runtime, "http.request"));
+        assert!(
+            denial.reason.contains("`weather-key`") && !told.contains("s3cr"),
+            "{told}"
+        );
+    }
 }
 
 /// A response in which a secret could hide isn't taken where one was sent.

@@ -3,7 +3,7 @@
 use super::{lines, run_in, told, written};
 use crate::support::built;
 use crate::support::script::{asks_once, says};
-use crate::support::terminal::AtTerminal;
+use crate::support::terminal::{AtTerminal, CTRL_D};
 use crate::support::world::World;
 
 /// The same component with one text of its tools changed, or with nothing but its digest changed.
@@ -44,7 +44,7 @@ fn called(world: &World) -> String {
     said.unwrap().to_owned()
 }
 
-fn state(world: &World, name: &str) -> String {
+pub(super) fn state(world: &World, name: &str) -> String {
     let listed = run_in(world, &["plugins", "list", "--json"]).expect(0).out;
     let found = lines(&listed)
         .into_iter()
@@ -314,4 +314,143 @@ fn a_person_at_a_terminal_is_asked_at_once() {
     person.end().expect(0);
     assert_eq!(state(&world, "echo"), "ready");
     assert!(world.read("sandbar.lock").contains("approved_by = \"terminal\""));
+}
+
+/// So are they about its memory, and about what other agents use that tasks may be handed to: each once, before anything runs.
+#[test]
+fn a_person_is_asked_about_all_that_a_run_can_reach() {
+    let world = written(
+        World::new()
+            .guest("echo")
+            .guest("memory_probe")
+            .guest_as("echo", "unused")
+            .script(says("done"))
+            .agent("memory = \"memory_probe\"\ndelegates = [\"helper\"]")
+            .agents(
+                "[agents.helper]\nmodel = \"script\"\nplugins = [\"echo\"]\nmemory = \"memory_probe\"\ndelegates = [\"main\"]\n\
+                 [agents.other]\nmodel = \"script\"\nplugins = [\"unused\"]",
+            ),
+    );
+    run_in(&world, &["plugins", "list"]).expect(0);
+    let mut world = world;
+    for name in ["echo", "memory_probe", "unused"] {
+        let mut bytes = std::fs::read(world.path(&format!("plugins/{name}.wasm"))).unwrap();
+        bytes.extend([0, 2, 1, b'x']);
+        world = world.plugin(name, &bytes);
+    }
+    for command in [&["run", "go"][..], &["chat"]] {
+        let mut person = AtTerminal::start(&world.path(""), command);
+        person
+            .until("accept `memory_probe` as it is now? [y/N]")
+            .type_keys("n\n")
+            .until("accept `echo` as it is now? [y/N]")
+            .type_keys("n\n");
+        if command == ["chat"] {
+            person
+                .until("/help shows what can be typed")
+                .until("> ")
+                .type_keys(CTRL_D);
+        }
+        let shown = person.end().out;
+        assert_eq!(shown.matches("as it is now? [y/N]").count(), 2, "{shown}");
+    }
+    let mut person = AtTerminal::start(&world.path(""), &["run", "go"]);
+    person
+        .until("accept `memory_probe` as it is now? [y/N]")
+        .type_keys("y\n")
+        .until("accept `echo` as it is now? [y/N]")
+        .type_keys("y\n")
+        .until("done");
+    person.end().expect(0);
+    let states = ["echo", "memory_probe", "unused"].map(|name| state(&world, name));
+    assert_eq!(states, ["ready", "ready", "changed"]);
+}
+
+/// A person learns of what was recorded without a word of theirs, and of what could not be; the audit has it, whichever command it was.
+#[test]
+fn what_is_seen_first_is_told_and_audited() {
+    let world = written(World::new().guest("echo").with("[grants.echo]\nkv = \"session\""));
+    let listed = run_in(&world, &["plugins", "list"]).expect(0);
+    let told_once = "new: the plugin `echo` was recorded as it is now; it has what `[grants.echo]` gives";
+    assert!(listed.err.contains(told_once), "{}", listed.err);
+    let again = run_in(&world, &["plugins", "list"]).expect(0);
+    assert!(!again.err.contains("new:"), "{}", again.err);
+    let audited = run_in(&world, &["audit", "list", "--json", "--action", "plugin"])
+        .expect(0)
+        .out;
+    assert_eq!(told(&audited), ["plugin.record echo allowed default"]);
+}
+
+#[test]
+fn a_lock_that_is_no_file_of_its_own_is_refused() {
+    let check = |world: World, why: &str| {
+        let refused = run_in(&world, &["plugins", "list"]);
+        assert_ne!(refused.exit, Some(0), "{}", refused.out);
+        assert!(refused.err.contains(why), "`{why}` is not in {}", refused.err);
+        run_in(&world, &["plugins", "verify"]).expect(refused.exit.unwrap());
+    };
+    check(
+        world().file("sandbar.lock", ""),
+        "it is empty, so that it may have been cut off",
+    );
+    let linked = world().file("elsewhere.lock", "");
+    std::os::unix::fs::symlink("elsewhere.lock", linked.path("sandbar.lock")).unwrap();
+    let elsewhere = linked.path("elsewhere.lock");
+    let before = std::fs::metadata(&elsewhere).unwrap().modified().unwrap();
+    check(linked, "it is a link, and a file was wanted");
+    assert!(!elsewhere.exists() || std::fs::metadata(&elsewhere).unwrap().modified().unwrap() == before);
+}
+
+/// Ends of lines are version control's; kinds and imports are not to be written by hand.
+#[test]
+fn verify_sees_what_a_run_would_refuse() {
+    let world = world();
+    run_in(&world, &["plugins", "list"]).expect(0);
+    let whole = world.read("sandbar.lock");
+    let check = |text: &str, exit: i32, says: &str| {
+        std::fs::write(world.path("sandbar.lock"), text).unwrap();
+        let verified = run_in(&world, &["plugins", "verify"]).expect(exit).out;
+        assert!(verified.contains(says), "`{says}` is not in {verified}");
+    };
+    check(&whole.replace('\n', "\r\n"), 0, "approved");
+    check(
+        &whole.replace("kind = \"tool\"", "kind = \"memory\""),
+        3,
+        "names another kind than the component is of",
+    );
+    let import = whole
+        .lines()
+        .find(|line| line.contains("wasi:") || line.contains("sandbar:plugin"))
+        .unwrap();
+    check(
+        &whole.replace(import, "    \"sandbar:plugin/other@0.1.0\","),
+        3,
+        "names other imports than the component has",
+    );
+}
+
+#[test]
+fn names_that_nobody_can_tell_apart_are_taken_once() {
+    let world = written(
+        World::new()
+            .guest("echo")
+            .guest_as("echo", "ECHO")
+            .guest_as("echo", "-rf"),
+    );
+    let listed = run_in(&world, &["plugins", "list"]).expect(0).err;
+    for part in ["its name is taken by", "no `-` at the beginning"] {
+        assert!(listed.contains(part), "`{part}` is not in {listed}");
+    }
+}
+
+#[tokio::test]
+async fn a_lock_that_cannot_be_written_is_told() {
+    let world = world();
+    let mut config = world.config().unwrap();
+    config.lock_file = Some(world.path("nowhere/sandbar.lock"));
+    let plugins = sandbar::load_plugins(&config, &world.options()).await.unwrap();
+    let said = plugins.unrecorded().unwrap().text();
+    let expected = "the new plugins `echo` could not be recorded, so that a change of them will not be noticed";
+    assert!(said.contains(expected), "{said}");
+    assert!(plugins.recorded().is_empty());
 }

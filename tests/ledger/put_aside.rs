@@ -129,6 +129,15 @@ async fn the_program_shows_it_and_brings_it_back() {
     runtime.close().await;
     drop(runtime);
     world.write_config();
+    let shown = run_in(&world, &["run", GOOD]).expect(0).err;
+    let name = "  ✗ echo__echo  plugin-put-aside: the plugin `echo` was put aside because it failed again and again, at last: ";
+    let line = shown.lines().find(|line| line.starts_with(name)).expect(&shown);
+    assert!(
+        line.contains("at last: `echo` crashed: ") && !line.ends_with('…'),
+        "{line}"
+    );
+    let hint = "\n    hint: go on without it; a person can bring it back with `sandbar plugins enable echo`\n";
+    assert!(shown.contains(hint), "{shown}");
     let listed = run_in(&world, &["plugins", "list"]).expect(0);
     assert!(listed.out.contains("put aside"), "{}", listed.out);
     assert!(

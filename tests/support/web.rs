@@ -1,9 +1,11 @@
 //! A web server on this machine that does what the path asks for, and remembers what it was asked.
 
-use std::io::{ErrorKind, Read as _, Result, Write as _};
+use std::io::{ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::support::listening::Listening;
 
@@ -16,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Web {
     listening: Listening,
+    /// Scheme and host.
+    base: String,
     shared: Arc<Shared>,
 }
 
@@ -40,6 +44,22 @@ impl Web {
         let serving = shared.clone();
         Self {
             listening: Listening::start(move |socket| serving.serve(socket)),
+            base: "http://127.0.0.1".to_owned(),
+            shared,
+        }
+    }
+
+    /// The same behind TLS, under a name that leads to this machine.
+    pub(crate) fn start_secure(name: &str, config: ServerConfig) -> Self {
+        let shared = Arc::<Shared>::default();
+        let (serving, config) = (shared.clone(), Arc::new(config));
+        let serve = move |socket: TcpStream| {
+            let connection = ServerConnection::new(config.clone()).map_err(std::io::Error::other)?;
+            serving.serve(StreamOwned::new(connection, socket))
+        };
+        Self {
+            listening: Listening::start(serve),
+            base: format!("https://{name}"),
             shared,
         }
     }
@@ -50,7 +70,7 @@ impl Web {
 
     /// With a path that begins with `/`.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.listening.address)
+        format!("{}:{}{path}", self.base, self.port())
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {
@@ -92,7 +112,7 @@ impl Drop for Web {
 }
 
 impl Shared {
-    fn serve(&self, mut socket: TcpStream) -> Result<()> {
+    fn serve(&self, mut socket: impl Read + Write) -> Result<()> {
         let Some(request) = read_request(&mut socket)? else {
             return Ok(());
         };
@@ -136,7 +156,7 @@ impl Shared {
         }
     }
 
-    fn hang(&self, socket: &mut TcpStream) -> Result<()> {
+    fn hang(&self, socket: &mut impl Read) -> Result<()> {
         self.state.lock().unwrap().hanging += 1;
         self.changed.notify_all();
         let ended = socket.read(&mut [0; 64]);
@@ -150,14 +170,15 @@ impl Shared {
     }
 }
 
-fn answer(socket: &mut TcpStream, status: &str, headers: &str, body: &[u8]) -> Result<()> {
+fn answer(socket: &mut impl Write, status: &str, headers: &str, body: &[u8]) -> Result<()> {
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n");
     socket.write_all(head.as_bytes())?;
-    socket.write_all(body)
+    socket.write_all(body)?;
+    socket.flush()
 }
 
-fn endless(socket: &mut TcpStream) -> Result<()> {
+fn endless(socket: &mut impl Write) -> Result<()> {
     socket.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
     let piece = format!("{:x}\r\n{}\r\n", 64 << 10, "x".repeat(64 << 10));
     loop {
@@ -166,7 +187,7 @@ fn endless(socket: &mut TcpStream) -> Result<()> {
 }
 
 /// Head and body; none where the other side says nothing.
-fn read_request(socket: &mut TcpStream) -> Result<Option<String>> {
+fn read_request(socket: &mut impl Read) -> Result<Option<String>> {
     let (mut read, mut piece) = (Vec::new(), [0; 16 * 1024]);
     loop {
         if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {

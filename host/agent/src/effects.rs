@@ -3,6 +3,7 @@
 //! `dispatch` is the order of things; `effects/model.rs`, `effects/tool.rs` and `effects/question.rs` are its steps for each kind. What the
 //! tape knows is not done again: an effect with an outcome gives that outcome, one without is mended or repeated.
 
+mod authority;
 mod decisions;
 mod delegation;
 mod denials;

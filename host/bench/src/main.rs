@@ -36,7 +36,7 @@ fn main() -> anyhow::Result<()> {
     }
     let guests = PathBuf::from(first);
     let only = arguments.next();
-    let runtime = tokio::runtime::Runtime::new()?;
+    let runtime = sandbar::threads().build()?;
     let mut table = Table::default();
     let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     if wanted("calls") {

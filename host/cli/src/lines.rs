@@ -16,6 +16,9 @@ const SHOWN: usize = 100;
 /// How much of the sentence that says what was refused: a whole address should fit.
 const REASON_SHOWN: usize = 400;
 
+/// The code of a call's error whose plugin isn't called any more: why, and how it is brought back, is for a person to read.
+const PUT_ASIDE: &str = "plugin-put-aside";
+
 /// What an event looks like; none for those that are shown otherwise (the model's text), or that say nothing to a person.
 pub(crate) fn event_line(body: &EventBody, paint: Paint) -> Option<String> {
     let dim = |text: &str| paint.with(Style::Dim, text);
@@ -23,7 +26,10 @@ pub(crate) fn event_line(body: &EventBody, paint: Paint) -> Option<String> {
         format!(
             "  {} {name}  {}",
             paint.with(Style::Red, "✗"),
-            one_line(&reason(error), SHOWN)
+            one_line(
+                &reason(error),
+                if error.code == PUT_ASIDE { REASON_SHOWN } else { SHOWN }
+            )
         )
     };
     Some(match body {
@@ -59,7 +65,7 @@ pub(crate) fn event_line(body: &EventBody, paint: Paint) -> Option<String> {
             outcome: ToolOutcome::Error(error),
             denials,
             ..
-        } => failed(&one_line(name, SHOWN), error) + &for_operator(denials, paint),
+        } => failed(&one_line(name, SHOWN), error) + &hint(error, paint) + &for_operator(denials, paint),
         EventBody::MemoryFinished {
             plugin, op, outcome, ..
         } => memory_line(plugin, *op, outcome, paint)?,
@@ -261,6 +267,13 @@ pub(crate) fn moment(ms: u64) -> String {
     let mut text = utc(ms).replace('T', " ");
     text.truncate(text.len().saturating_sub(":00Z".len()));
     text
+}
+
+/// What a person can do where nobody else can.
+fn hint(error: &Error, paint: Paint) -> String {
+    let hint = error.hint.as_deref().filter(|_| error.code == PUT_ASIDE);
+    let told = hint.map(|hint| paint.with(Style::Dim, &format!("hint: {}", one_line(hint, REASON_SHOWN))));
+    told.map_or_else(String::new, |told| format!("\n    {told}"))
 }
 
 /// What the plugin was refused, and the lines of the configuration that would allow it.

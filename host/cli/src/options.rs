@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use sandbar::Config;
 use sandbar::config::sources::Sources;
+use sandbar::plugins::read_regular_text;
 use sandbar::protocol::{Error, ErrorKind};
 
 use crate::failure::{Failure, Outcome, file_failed};
+use crate::number::wrong;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
@@ -37,6 +39,9 @@ const NO_AGENT: &str = "config-no-agent";
 /// Where a configuration is looked for, and the variable that says where data is.
 const PROJECT_FILE: &str = "sandbar.toml";
 const DATA_DIR_VARIABLE: &str = "SANDBAR__DATA_DIR";
+
+/// A larger file is no configuration.
+const MAX_CONFIG_BYTES: u64 = 4 << 20;
 
 /// An agent for commands that need none: it lets them look at plugins and sessions where nothing is configured yet.
 const NOBODY: [(&str, &str); 3] = [
@@ -142,18 +147,15 @@ impl Options {
 
     /// Runs what needs the asynchronous runtime.
     pub(crate) fn block_on<T>(future: impl Future<Output = Outcome<T>>) -> Outcome<T> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| {
-                Error::new(
-                    ErrorKind::Internal,
-                    "no-threads",
-                    format!("threads can't be started: {error}"),
-                )
-                .with_hint("a limit on processes may be too low: see `ulimit -u`")
-                .with_source(error)
-            })?;
+        let runtime = sandbar::threads().build().map_err(|error| {
+            Error::new(
+                ErrorKind::Internal,
+                "no-threads",
+                format!("threads can't be started: {error}"),
+            )
+            .with_hint("a limit on processes may be too low: see `ulimit -u`")
+            .with_source(error)
+        })?;
         runtime.block_on(future)
     }
 
@@ -172,7 +174,7 @@ impl Options {
 
 /// What a file says, whatever else is wrong in it.
 fn written_data_dir(file: &Path) -> Option<PathBuf> {
-    let table: toml::Table = std::fs::read_to_string(file).ok()?.parse().ok()?;
+    let table: toml::Table = read_regular_text(file, MAX_CONFIG_BYTES).ok()?.parse().ok()?;
     Some(file.parent()?.join(table.get("data_dir")?.as_str()?))
 }
 
@@ -185,10 +187,14 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+fn assignment(text: &str) -> Result<(String, String), Error> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("`key=value` is wanted, such as `limits.cpu_ms=100`".to_owned()),
+        _ => Err(wrong(
+            text,
+            "a key of the configuration and its value",
+            "such as `--set limits.cpu_ms=100`",
+        )),
     }
 }
 

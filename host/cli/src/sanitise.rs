@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use sandbar::protocol::{is_unseen, with_unseen_escaped};
+
 /// What a control character is replaced with.
 const REPLACEMENT: char = '\u{fffd}';
 
@@ -37,9 +39,14 @@ pub(crate) fn sanitise(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// Sanitised, on one line, and at most `most` characters long.
+/// Sanitised, and what nobody would see is written out: for the texts of a plugin.
+pub(crate) fn visible(text: &str) -> String {
+    with_unseen_escaped(&sanitise(text)).into_owned()
+}
+
+/// The same on one line, and at most `most` characters long.
 pub(crate) fn one_line(text: &str, most: usize) -> String {
-    let text = sanitise(text);
+    let text = visible(text);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= most {
         return line;
@@ -51,18 +58,11 @@ pub(crate) fn one_line(text: &str, most: usize) -> String {
 /// For what a person decides on: on one line, and nothing is hidden, since two names that look alike may be two.
 pub(crate) fn exact(text: &str) -> String {
     text.chars()
-        .map(|c| match is_harmful(c) || is_invisible(c) || c.is_control() {
+        .map(|c| match is_unseen(c) || c != ' ' && c.is_whitespace() {
             true => c.escape_default().to_string(),
             false => c.to_string(),
         })
         .collect()
-}
-
-/// Characters of no width, and blanks that are no space.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}' | '\u{2029}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}')
-        || (c.is_whitespace() && c != ' ')
 }
 
 fn is_harmful(c: char) -> bool {
@@ -131,6 +131,7 @@ mod tests {
         check("plain ü 文", "plain ü 文");
         check("a\u{200b}b\u{202e}c", r"a\u{200b}b\u{202e}c");
         check("a\nb\u{1b}[1m\u{a0}\u{e0041}", r"a\nb\u{1b}[1m\u{a0}\u{e0041}");
+        check("é\u{e01ef}\u{3164}❤\u{fe0f}", r"é\u{e01ef}\u{3164}❤\u{fe0f}");
     }
 
     #[test]
@@ -141,5 +142,6 @@ mod tests {
         check("abcdefg", 6, "abcde…");
         check("abcd efg", 6, "abcd…");
         check("üüüü", 3, "üü…");
+        check("a\u{200b}\u{e0041}❤\u{fe0f}", 40, "a\\u{200b}\\u{e0041}❤\u{fe0f}");
     }
 }

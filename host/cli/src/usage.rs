@@ -53,9 +53,46 @@ fn as_error(problem: &clap::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
+    use std::any::TypeId;
+
+    use clap::{CommandFactory as _, Parser as _};
 
     use super::*;
+
+    /// No argument that takes a text, a number or an id is read by a parser of clap's own, which would know no hint.
+    #[test]
+    fn values_are_read_by_parsers_that_know_a_hint() {
+        fn walk(command: &clap::Command, foreign: &mut Vec<String>) {
+            let numbers = [
+                TypeId::of::<u32>(),
+                TypeId::of::<u64>(),
+                TypeId::of::<usize>(),
+                TypeId::of::<(String, String)>(),
+            ];
+            for argument in command.get_arguments() {
+                let is_number = numbers
+                    .iter()
+                    .any(|number| argument.get_value_parser().type_id() == *number);
+                if !is_number || argument.get_action().takes_values() && has_hint(argument) {
+                    continue;
+                }
+                if argument.get_action().takes_values() {
+                    foreign.push(format!("{} {}", command.get_name(), argument.get_id()));
+                }
+            }
+            command.get_subcommands().for_each(|inner| walk(inner, foreign));
+        }
+        fn has_hint(argument: &clap::Arg) -> bool {
+            let command = clap::Command::new("one").arg(argument.clone().required(false));
+            let flag = argument.get_long().map(|long| format!("--{long}=nonsense"));
+            let words = ["one".to_owned(), flag.unwrap_or_else(|| "nonsense".to_owned())];
+            let problem = command.try_get_matches_from(words).unwrap_err();
+            own_error(&problem).is_some_and(|error| error.hint.is_some())
+        }
+        let mut foreign = Vec::new();
+        walk(&crate::cli::Cli::command(), &mut foreign);
+        assert_eq!(foreign, [""; 0]);
+    }
 
     #[test]
     fn problems_become_errors() {
@@ -65,13 +102,33 @@ mod tests {
         };
         check(
             &["sandbar", "run", "--steps", "0"],
-            "invalid value '0' for '--steps <N>': 0 is not in 1..=4294967295",
-            "`--help` shows what can be said",
+            "found `0`, wanted how many decisions: a whole number from 1 to 4294967295",
+            "such as `--steps 20`",
         );
         check(
             &["sandbar", "run", "--session", "../x"],
             "the session id `../x` starts with `.`",
             "an id is 1 to 128 of A-Z a-z 0-9 . _ - and does not start with a dot",
+        );
+        check(
+            &["sandbar", "grants", "revoke", "99999999999999999999"],
+            "found `99999999999999999999`, wanted the number of an approval: a whole number from 1 to 9223372036854775807",
+            "`sandbar grants list` numbers them",
+        );
+        check(
+            &["sandbar", "sessions", "list", "--limit", "many"],
+            "found `many`, wanted how many to show: a whole number from 0 to 4294967295",
+            "such as `--limit 20`",
+        );
+        check(
+            &["sandbar", "audit", "list", "--since", "yesterday"],
+            "found `yesterday`, wanted a span of time: a whole number and `s`, `m`, `h` or `d`",
+            "such as `90s`, `15m`, `2h` or `7d`",
+        );
+        check(
+            &["sandbar", "doctor", "--set", "limits"],
+            "found `limits`, wanted a key of the configuration and its value",
+            "such as `--set limits.cpu_ms=100`",
         );
         check(
             &["sandbar", "rum"],

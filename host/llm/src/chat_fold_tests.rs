@@ -11,6 +11,7 @@ fn target() -> Arc<Target> {
         key_from: None,
         start: None,
         secret: None,
+        protected: Arc::default(),
     })
 }
 

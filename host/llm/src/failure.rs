@@ -1,13 +1,14 @@
 //! Why a call of a provider failed: one sentence, and what mends it. No text here holds a key.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use sandbar_protocol::{Error, ErrorKind};
+use sandbar_protocol::{Error, ErrorKind, Protected};
 use serde_json::Value;
 
 use crate::limits::MAX_REPLY_BYTES;
-use crate::text::{plain, redacted};
+use crate::text::{cut, plain, redacted};
 
 /// The most of a provider's own words that an error shows, in characters.
 const SHOWN_CHARS: usize = 300;
@@ -58,6 +59,8 @@ pub(crate) struct Target {
     pub(crate) start: Option<&'static str>,
     /// The key, to take it out of what the provider says.
     pub(crate) secret: Option<Secret>,
+    /// All that must not get out, the key among it: what the provider says is searched before it is cut.
+    pub(crate) protected: Arc<Protected>,
 }
 
 /// A key. Nothing shows it.
@@ -271,10 +274,17 @@ impl Target {
         format!("the model `{}` at `{}`", self.model, self.base_url)
     }
 
-    /// A text of the provider.
+    /// A text of the provider, which is there as a whole.
     pub(crate) fn quoted(&self, text: &str, most: usize) -> String {
         let secret = self.secret.as_ref().map(|secret| secret.0.as_str());
-        plain(&redacted(text, secret), most)
+        // Once it is the line that is shown: what was between the characters of a value is gone.
+        let line = redacted(&plain(text), secret);
+        cut(&self.protected.redact(&line), most)
+    }
+
+    /// The beginning of a text of the provider whose rest nobody has read, without what could be the beginning of a protected value.
+    pub(crate) fn beginning<'a>(&self, read: &'a [u8]) -> &'a [u8] {
+        &read[..self.protected.settled(read)]
     }
 
     fn key_hint(&self) -> String {
@@ -334,6 +344,34 @@ mod tests {
         }
     }
 
+    /// However long the text before it is, and in whichever form it is written.
+    #[test]
+    fn what_a_provider_says_is_searched_before_it_is_cut() {
+        let value = "Kx7mQ2vN9rTz4LwB";
+        let target = Target {
+            name: "main".to_owned(),
+            model: "m".to_owned(),
+            base_url: "http://h/v1".to_owned(),
+            key_from: None,
+            start: None,
+            secret: None,
+            protected: Arc::new(Protected::new([("key".to_owned(), value.to_owned())])),
+        };
+        let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+        // Marks that an error doesn't show, between the characters that it does.
+        let marked: String = value.chars().map(|c| format!("{c}\u{200e}")).collect();
+        for (written, start) in [(value, "Kx7"), (&hex, "4b7"), (&marked, "Kx7")] {
+            for before in 280..300 {
+                let quoted = target.quoted(&format!("{}{written} and more", "-".repeat(before)), SHOWN_CHARS);
+                assert!(!quoted.contains(start), "{quoted}");
+                let read = format!("{}{written}", "-".repeat(before));
+                let beginning = target.beginning(&read.as_bytes()[..read.len().min(300) - 3]);
+                let quoted = target.quoted(&String::from_utf8_lossy(beginning), SHOWN_CHARS);
+                assert!(!quoted.contains(start), "{quoted}");
+            }
+        }
+    }
+
     #[test]
     fn statuses_become_errors() {
         let target = Target {
@@ -343,6 +381,7 @@ mod tests {
             key_from: Some("`OPENAI_API_KEY`".to_owned()),
             start: None,
             secret: Some(Secret("sk-test-1234".to_owned())),
+            protected: Arc::default(),
         };
         let refuses = "model-unauthorized refuses the key";
         let failed = "model-failed failed with status";

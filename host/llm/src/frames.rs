@@ -86,9 +86,9 @@ impl Frames {
         }
     }
 
-    /// What the body began with.
-    pub(crate) fn head(&self) -> String {
-        String::from_utf8_lossy(&self.head).into_owned()
+    /// What the body began with, and whether that is all of it.
+    pub(crate) fn head(&self) -> (&[u8], bool) {
+        (&self.head, self.head.len() < HEAD_BYTES)
     }
 
     fn settle(&mut self, start: Vec<u8>) -> Result<(), TooLong> {

@@ -73,7 +73,7 @@ impl Http {
             if !response.status().is_success() {
                 return None;
             }
-            let body = beginning(response, MAX_LIST_BYTES).await;
+            let (body, _) = beginning(response, MAX_LIST_BYTES).await;
             let list: Value = serde_json::from_slice(&body).ok()?;
             let models = list.get("data").or_else(|| list.get("models"))?.as_array()?;
             let id = |model: &Value| {
@@ -129,10 +129,10 @@ impl Http {
 
     async fn refused(&self, response: Response) -> Failure {
         let (status, wait) = (response.status(), retry_after(response.headers()));
-        let body = tokio::time::timeout(LIST_TIMEOUT, beginning(response, MAX_ERROR_BYTES))
+        let (body, whole) = tokio::time::timeout(LIST_TIMEOUT, beginning(response, MAX_ERROR_BYTES))
             .await
             .unwrap_or_default();
-        let complaint = Complaint::read(&body);
+        let complaint = Complaint::read(if whole { &body } else { self.target.beginning(&body) });
         let failure = self.target.refused(status, &complaint, wait);
         self.with_names(failure, status, &complaint).await
     }
@@ -269,16 +269,20 @@ fn new_client(secure: bool) -> Result<Client, ClientError> {
         .map_err(ClientError::Http)
 }
 
-/// As much of a body as comes, up to a limit.
-async fn beginning(mut response: Response, most: usize) -> Vec<u8> {
+/// As much of a body as comes, up to a limit, and whether that is all of it.
+async fn beginning(mut response: Response, most: usize) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
-    while let Ok(Some(bytes)) = response.chunk().await {
-        body.extend_from_slice(&bytes[..bytes.len().min(most - body.len())]);
-        if body.len() == most {
-            break;
+    loop {
+        match response.chunk().await {
+            Ok(Some(bytes)) if bytes.len() <= most - body.len() => body.extend_from_slice(&bytes),
+            Ok(Some(bytes)) => {
+                body.extend_from_slice(&bytes[..most - body.len()]);
+                return (body, false);
+            }
+            Ok(None) => return (body, true),
+            Err(_) => return (body, false),
         }
     }
-    body
 }
 
 /// `Retry-After` in seconds or as a date, which is compared with the server's own clock.

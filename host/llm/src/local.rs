@@ -1,5 +1,7 @@
 //! The servers that are known by name, and which of them runs on this machine.
 
+use std::sync::Arc;
+
 use futures::future::join_all;
 
 use crate::failure::Target;
@@ -88,6 +90,7 @@ pub async fn list_models(base_url: &str) -> Option<Vec<String>> {
         key_from: None,
         start: None,
         secret: None,
+        protected: Arc::default(),
     };
     Http::new(target, &[]).ok()?.models(PROBE_TIMEOUT).await
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use sandbar_protocol::{Error, ErrorKind, Model, ModelRequest, ModelStream, Result};
+use sandbar_protocol::{Error, ErrorKind, Model, ModelRequest, ModelStream, Protected, Result};
 use serde_json::{Map, Value, json};
 
 use crate::call::{self, Attempts};
@@ -32,6 +32,8 @@ pub struct OpenAiSettings {
     /// The address up to and including `/v1`.
     pub base_url: String,
     pub key: ApiKey,
+    /// What must not be in an error, whoever says it.
+    pub protected: Arc<Protected>,
     pub sampling: Sampling,
     /// Sent with every request; their texts are shown nowhere.
     pub headers: Vec<(String, String)>,
@@ -114,6 +116,7 @@ impl OpenAiModel {
             key_from,
             start: settings.server.start_command(),
             secret,
+            protected: settings.protected,
         };
         Ok(Self {
             http: Arc::new(Http::new(target, &settings.headers)?),

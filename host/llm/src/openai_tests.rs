@@ -20,6 +20,7 @@ fn settings(base_url: &str) -> OpenAiSettings {
             value: KEY.to_owned(),
             from: "`OPENAI_API_KEY`".to_owned(),
         },
+        protected: Arc::default(),
         sampling: Sampling::default(),
         headers: Vec::new(),
         extra: Map::new(),

@@ -4,7 +4,6 @@
 //! the right place in another process, and parallel sessions don't disturb each other. For the same reason a call that fails and is
 //! repeated fails again.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
@@ -28,18 +27,6 @@ pub struct ScriptedModel {
 }
 
 impl ScriptedModel {
-    /// Reads and checks a script.
-    pub fn load(name: impl Into<String>, path: &Path) -> Result<Self> {
-        let origin = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let message = format!("the script `{origin}` can't be read: {}", error.kind());
-            Error::new(ErrorKind::Config, "script-invalid", message)
-                .with_hint("a script is a TOML file with a list of `[[reply]]`")
-                .with_source(error)
-        })?;
-        Self::parse(name, &text, origin)
-    }
-
     /// Checks a script that is already in memory; messages call it `origin`.
     pub fn parse(name: impl Into<String>, text: &str, origin: impl AsRef<str>) -> Result<Self> {
         Ok(Self {

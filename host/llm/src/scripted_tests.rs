@@ -252,14 +252,3 @@ async fn calls_fail_hang_and_take_time() {
     check(slow, request(&[]), r#""abcdef" [] stop"#).await;
     assert_eq!(before.elapsed(), Duration::from_secs(3));
 }
-
-#[test]
-fn scripts_load_from_files() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("replies.toml");
-    let error = ScriptedModel::load("script", &path).unwrap_err();
-    let expected = format!("the script `{}` can't be read: entity not found", path.display());
-    assert_eq!((error.code.as_str(), error.message), ("script-invalid", expected));
-    std::fs::write(&path, "[[reply]]\ntext = 'a'").unwrap();
-    assert_eq!(ScriptedModel::load("script", &path).unwrap().name(), "script");
-}

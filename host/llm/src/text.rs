@@ -1,15 +1,19 @@
 //! Texts from outside, as errors quote them.
 
-/// One line of at most `most` characters: no control characters, no marks that turn the direction of text.
-pub(crate) fn plain(text: &str, most: usize) -> String {
+/// One line: no control characters, no marks that turn the direction of text.
+pub(crate) fn plain(text: &str) -> String {
     let words: Vec<&str> = text
         .split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
         .collect();
-    let line: String = words.join(" ").chars().filter(|c| !turns_direction(*c)).collect();
+    words.join(" ").chars().filter(|c| !turns_direction(*c)).collect()
+}
+
+/// At most so many characters. What must not be seen is taken out before: of what lies across the end, the beginning would be left.
+pub(crate) fn cut(line: &str, most: usize) -> String {
     match line.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
+        None => line.to_owned(),
     }
 }
 
@@ -52,7 +56,7 @@ mod tests {
             ("größer", "größe…"),
             ("12345", "12345"),
         ] {
-            assert_eq!(plain(text, if text.starts_with('g') { 5 } else { 20 }), expected);
+            assert_eq!(cut(&plain(text), if text.starts_with('g') { 5 } else { 20 }), expected);
         }
     }
 

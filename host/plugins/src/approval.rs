@@ -4,17 +4,18 @@
 //! trusted at first sight, because the grants for that name were written for the bundled one.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use sandbar_protocol::{Error, ErrorKind, Result};
+use sandbar_protocol::{Error, ErrorKind, Result, ToolSpec};
 use serde::Serialize;
 
-use crate::cache::Cache;
-use crate::difference::{Difference, Waiting};
+use crate::cache::{Cache, facts_of};
+use crate::difference::{Difference, Lines, Waiting};
 use crate::digest::DigestMemo;
 use crate::discover::{Bundled, Origin, discover};
-use crate::lock::{FIRST_SIGHT, LockFile, Locked, requests};
-use crate::plugin::{Plugin, Status};
+use crate::lock::{FIRST_SIGHT, LockFile};
+use crate::locked::{Locked, requests};
+use crate::plugin::{Plugin, Ready, Status};
 use crate::plugins::Plugins;
 
 /// A file, compared with `sandbar.lock` without running anything of it.
@@ -47,12 +48,14 @@ pub enum VerifiedState {
 }
 
 /// Compares the files in the plugin directories with the lock. Every file is read anew; nothing is compiled, nothing runs.
-pub fn verify(directories: &[PathBuf], bundled: &[Bundled], lock: &LockFile) -> Result<Vec<Verified>> {
+///
+/// What an entry says of a component's kind and imports is compared where the component was compiled once, in this cache.
+pub fn verify(directories: &[PathBuf], bundled: &[Bundled], lock: &LockFile, cache: &Path) -> Result<Vec<Verified>> {
     let mut entries = lock.read()?.plugins;
     let mut found: BTreeMap<String, Verified> = BTreeMap::new();
     for candidate in discover(directories, &[], &mut DigestMemo::default())? {
         // A later file of the same name is not used.
-        if found.contains_key(&candidate.name) {
+        if found.keys().any(|name| name.eq_ignore_ascii_case(&candidate.name)) {
             continue;
         }
         let entry = entries.remove(&candidate.name);
@@ -72,7 +75,10 @@ pub fn verify(directories: &[PathBuf], bundled: &[Bundled], lock: &LockFile) -> 
                     Some(entry) if entry.requests != asked => VerifiedState::Changed {
                         why: "its manifest requests something else".to_owned(),
                     },
-                    Some(_) => VerifiedState::Approved,
+                    Some(entry) => match edited(&entry, cache) {
+                        Some(why) => VerifiedState::Changed { why: why.to_owned() },
+                        None => VerifiedState::Approved,
+                    },
                 };
                 (state, Some(content.digest))
             }
@@ -86,6 +92,23 @@ pub fn verify(directories: &[PathBuf], bundled: &[Bundled], lock: &LockFile) -> 
         digest: None,
     });
     Ok(found.into_values().chain(missing).collect())
+}
+
+/// What an entry says otherwise than the component that has its digest: somebody has written it by hand.
+fn edited(entry: &Locked, cache: &Path) -> Option<&'static str> {
+    let facts = facts_of(cache, &entry.digest)?;
+    let kind = facts.kind;
+    let now = Locked {
+        kind,
+        imports: Ready::new(facts).imports,
+        ..entry.clone()
+    };
+    let difference = Difference::between(entry, &now, &[], &[]);
+    match (difference.kind, difference.imports == Lines::default()) {
+        (Some(_), _) => Some("the entry in the lock names another kind than the component is of"),
+        (None, false) => Some("the entry in the lock names other imports than the component has"),
+        (None, true) => None,
+    }
 }
 
 impl Plugins {
@@ -126,61 +149,104 @@ impl Plugins {
 
     /// Names of the plugins that were seen for the first time, and recorded.
     pub fn recorded(&self) -> &[String] {
-        &self.recorded
+        &self.recorded.names
+    }
+
+    /// Why plugins that were seen for the first time could not be recorded; none if they were.
+    pub fn unrecorded(&self) -> Option<&Error> {
+        self.recorded.failure.as_ref()
     }
 }
 
-/// Compares what was found with the lock; what is new is recorded. Gives the names of those.
+/// What became of the plugins that the lock had nothing of.
+#[derive(Debug, Default)]
+pub(crate) struct Recorded {
+    names: Vec<String>,
+    failure: Option<Error>,
+}
+
+/// Compares what was found with the lock; what is new is recorded.
 pub(crate) fn compare(
     plugins: &mut BTreeMap<String, Plugin>,
     bundled: &[Bundled],
     lock: &LockFile,
     cache: &Cache,
-) -> Result<Vec<String>> {
+) -> Result<Recorded> {
     let entries = lock.read()?.plugins;
-    let mut new = BTreeMap::new();
+    let (mut new, mut incomplete) = (BTreeMap::new(), BTreeMap::new());
     for plugin in plugins.values_mut() {
         let Some(now) = locked(plugin) else { continue };
         let name = plugin.name.to_string();
-        let mut difference = match entries.get(&name) {
-            Some(before) if before.is_same(&now) => continue,
+        let difference = match entries.get(&name) {
+            Some(before) if before.is_same(&now) => {
+                if before.lacks_traits() {
+                    incomplete.insert(name, now);
+                }
+                continue;
+            }
             Some(before) => {
                 let old_tools = cache.tools(&before.digest);
-                let tools = plugin.ready().map(|ready| ready.tools.clone()).unwrap_or_default();
-                Difference::between(before, &now, &old_tools, &tools)
+                Difference::between(before, &now, &old_tools, tools_of(plugin))
             }
-            None => Difference::default(),
-        };
-        if !entries.contains_key(&name) {
-            difference.replaces_bundled = bundled.iter().any(|bundled| *bundled.name == *name);
-            if !difference.replaces_bundled {
+            None if bundled.iter().any(|bundled| *bundled.name == *name) => {
+                Difference::in_place_of_bundled(&now, tools_of(plugin))
+            }
+            None => {
                 new.insert(name, now.approved(FIRST_SIGHT, lock.now()));
                 continue;
             }
-        }
+        };
         plugin.status = Status::Broken(difference.error(&name));
         plugin.waiting = Some(Box::new(Waiting { now, difference }));
     }
-    if new.is_empty() {
-        return Ok(Vec::new());
+    if new.is_empty() && incomplete.is_empty() {
+        return Ok(Recorded::default());
     }
+    record(lock, new, incomplete)
+}
+
+/// Adds what is new, and to entries of before what was not recorded then.
+fn record(lock: &LockFile, new: BTreeMap<String, Locked>, incomplete: BTreeMap<String, Locked>) -> Result<Recorded> {
     let names: Vec<String> = new.keys().cloned().collect();
     let recorded = lock.change(|lock| {
         for (name, entry) in new {
             // Another process may have been first.
             lock.plugins.entry(name).or_insert(entry);
         }
+        for (name, now) in incomplete {
+            if let Some(entry) = lock.plugins.get_mut(&name)
+                && entry.is_same(&now)
+            {
+                entry.traits = now.traits;
+            }
+        }
     });
     match recorded {
-        Ok(()) => Ok(names),
+        Ok(()) => Ok(Recorded { names, failure: None }),
+        // What an entry lacks can be added another time.
+        Err(error) if error.kind == ErrorKind::Storage && names.is_empty() => {
+            tracing::debug!("entries of plugins could not be completed: {error}");
+            Ok(Recorded::default())
+        }
         Err(error) if error.kind == ErrorKind::Storage => {
-            let names = names.join(", ");
-            tracing::warn!(
-                "new plugins could not be recorded, so that a change of them will not be noticed ({names}): {error}"
-            );
-            Ok(Vec::new())
+            let names = names.join("`, `");
+            let failure = error.told(|message| {
+                format!("the new plugins `{names}` could not be recorded, so that a change of them will not be noticed: {message}")
+            });
+            Ok(Recorded {
+                names: Vec::new(),
+                failure: Some(failure),
+            })
         }
         Err(error) => Err(error),
+    }
+}
+
+/// As its component describes them.
+fn tools_of(plugin: &Plugin) -> &[ToolSpec] {
+    match &plugin.status {
+        Status::Ready(ready) => &ready.tools,
+        Status::Broken(_) => &[],
     }
 }
 

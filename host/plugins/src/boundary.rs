@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use sandbar_protocol::{
-    AuditDecision, AuditEntry, AuditSink, DecidedBy, Decision, Error, MemoryEntry, MemoryOperation, MemoryOutput,
-    Protected, Result, RunId, SessionId, ToolOutput,
+    AuditCommit, AuditDecision, AuditEntry, AuditSink, DecidedBy, Decision, Error, MemoryEntry, MemoryOperation,
+    MemoryOutput, Protected, Result, RunId, SessionId, ToolOutput,
 };
 use serde_json::Value;
 
@@ -26,6 +26,7 @@ pub(crate) struct Whose {
 pub(crate) struct Boundary {
     pub(crate) protected: Arc<Protected>,
     audit: AuditSink,
+    audit_first: AuditCommit,
     pub(crate) plugin: Arc<str>,
     whose: Whose,
 }
@@ -44,14 +45,25 @@ impl Boundary {
         Self {
             protected: settings.protected.clone(),
             audit: settings.audit.clone(),
+            audit_first: settings.audit_first.clone(),
             plugin,
             whose,
         }
     }
 
     pub(crate) fn tell(&self, told: Told<'_>) {
+        (self.audit)(self.entry_of(told));
+    }
+
+    /// Before what it is about is done: an error means that it must not be.
+    pub(crate) async fn tell_first(&self, told: Vec<Told<'_>>) -> Result<()> {
+        let entries = told.into_iter().map(|told| self.entry_of(told)).collect();
+        (self.audit_first)(entries).await
+    }
+
+    fn entry_of(&self, told: Told<'_>) -> AuditEntry {
         let Whose { session, run } = self.whose.clone();
-        (self.audit)(AuditEntry {
+        AuditEntry {
             session,
             run,
             plugin: Some(self.plugin.to_string()),
@@ -60,7 +72,7 @@ impl Boundary {
             digest: told.digest,
             decision: told.decision,
             by: told.by,
-        });
+        }
     }
 
     /// That something was taken out of a thing, such as `the tool's text`.

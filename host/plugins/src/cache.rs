@@ -8,7 +8,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::digest::{DigestMemo, sha256};
-use crate::error::{broken, chain, storage};
+use crate::error::{MMAP_FAILED, broken, chain, no_address_space, storage};
 use crate::facts::Facts;
 
 #[derive(Debug)]
@@ -103,6 +103,18 @@ impl Cache {
     }
 }
 
+/// What is known of a component, for whichever engine it was compiled.
+pub(crate) fn facts_of(directory: &Path, digest: &str) -> Option<Facts> {
+    let entries = directory.read_dir().ok()?.flatten();
+    let paths = entries.map(|entry| entry.path()).filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(digest) && name.ends_with(".json")
+    });
+    paths
+        .filter_map(|path| serde_json::from_slice(&std::fs::read(path).ok()?).ok())
+        .next()
+}
+
 /// Code that our own worker produced for this engine, with the digest that the facts name.
 #[expect(
     unsafe_code,
@@ -117,6 +129,9 @@ pub(crate) fn deserialize(engine: &Engine, code: &[u8]) -> Result<Component> {
         if why.contains("pooling allocator") {
             return broken("instance-limit", format!("an instance of it would be too large: {why}"))
                 .with_hint("split it into smaller plugins");
+        }
+        if why.contains(MMAP_FAILED) {
+            return no_address_space("its compiled code can't be loaded");
         }
         broken("damaged-cache", format!("its compiled code can't be loaded: {why}"))
             .with_hint("remove the cache directory that `sandbar doctor` names")

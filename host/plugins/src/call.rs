@@ -22,7 +22,7 @@ use crate::lane::Moved;
 use crate::limits::WALL_GRACE;
 use crate::meter::Meter;
 
-pub(crate) struct GuestCall<T> {
+pub(crate) struct GuestCall<T: Send + 'static> {
     host: Arc<Host>,
     plugin: Arc<str>,
     session: Arc<str>,
@@ -52,7 +52,7 @@ impl<T: Send + 'static> GuestCall<T> {
     ) -> Self {
         let deadline = Box::pin(sleep(meter.limits().wall + WALL_GRACE));
         let place = if start_in_lane {
-            Place::Lane(host.lane.take(&session, meter.clone(), future))
+            Place::Lane(host.lane.take(&session, meter.clone(), true, future))
         } else {
             Place::Here(future)
         };
@@ -89,7 +89,16 @@ impl<T: Send + 'static> GuestCall<T> {
     fn move_to_lane(&mut self) {
         self.waiting_for_slice = None;
         if let Place::Here(future) = std::mem::replace(&mut self.place, Place::Over) {
-            self.place = Place::Lane(self.host.lane.take(&self.session, self.meter.clone(), future));
+            self.place = Place::Lane(self.host.lane.take(&self.session, self.meter.clone(), false, future));
+        }
+    }
+
+    /// Ends the call. What it holds is let go of in the lane.
+    fn give_up(&mut self) {
+        self.waiting_for_slice = None;
+        // Dropping what the lane has is enough: it does the same.
+        if let Place::Here(future) = std::mem::replace(&mut self.place, Place::Over) {
+            self.host.lane.clear_away(Box::new(future));
         }
     }
 
@@ -106,6 +115,12 @@ impl<T: Send + 'static> GuestCall<T> {
         let permit = ready!(waiting.as_mut().poll(context)).ok();
         self.waiting_for_slice = None;
         Poll::Ready(permit)
+    }
+}
+
+impl<T: Send + 'static> Drop for GuestCall<T> {
+    fn drop(&mut self) {
+        self.give_up();
     }
 }
 
@@ -142,12 +157,13 @@ impl<T: Send + 'static> Future for GuestCall<T> {
                 Place::Over => unreachable!("a finished call is not polled again"),
             };
             if polled.is_ready() {
+                // A finished future holds nothing.
                 this.place = Place::Over;
                 return polled;
             }
             ready!(this.deadline.as_mut().poll(context));
-            // Dropping the call here is what stops it; the error is the one that the callback would have given.
-            this.place = Place::Over;
+            // Dropping the call is what stops it; the error is the one that the callback would have given.
+            this.give_up();
             let error = this.meter.wall_exceeded();
             return Poll::Ready(Err(error.told(|message| format!("`{}` was {message}", this.plugin))));
         }
@@ -158,7 +174,7 @@ fn ready_or_pending<T>(moved: Pin<&mut Moved<T>>, context: &mut Context<'_>) -> 
     moved.poll(context)
 }
 
-impl<T> std::fmt::Debug for GuestCall<T> {
+impl<T: Send + 'static> std::fmt::Debug for GuestCall<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("GuestCall")
             .field("session", &self.session)

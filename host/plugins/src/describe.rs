@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sandbar_protocol::{Result, Schema, ToolSpec, ToolTraits};
+use sandbar_protocol::{Error, Result, Schema, ToolSpec, ToolTraits, is_unseen, with_unseen_escaped, without_unseen};
 use serde_json::Value;
 
 use crate::bindings::tool::exports::sandbar::plugin::tool as wit;
-use crate::error::broken;
+use crate::error::{NO_ADDRESS_SPACE, broken};
 use crate::facts::MemoryTraits;
 use crate::guest::{Call, CallPorts, CallSetup, Powers};
 use crate::host::Host;
 use crate::limits::{GuestLimits, MAX_DESCRIPTION_BYTES, MAX_TOOL_NAME_BYTES, MAX_TOOLS};
-use crate::output::is_harmless;
 use crate::plugin::{Loaded, Plugin};
 
 /// Runs `describe` in an instance with no powers and tight limits.
@@ -63,10 +62,12 @@ async fn powerless<R: Send + 'static>(
         ports: CallPorts::default(),
     };
     let (described, _guest) = setup.run(None, call).await.map_err(|error| {
-        // Its limits are not the configured ones, so that a hint to raise those would mislead.
-        error
-            .told(|message| format!("in `describe`: {message}"))
-            .with_hint("mend the plugin: `describe` has nothing to do but to hand over constants")
+        let told = |error: Error| error.told(|message| format!("in `describe`: {message}"));
+        match error.code.as_str() {
+            NO_ADDRESS_SPACE => told(error),
+            // Its limits are not the configured ones, so that a hint to raise those would mislead.
+            _ => told(error).with_hint("mend the plugin: `describe` has nothing to do but to hand over constants"),
+        }
     })?;
     Ok(described)
 }
@@ -114,7 +115,7 @@ fn check_spec(spec: wit::ToolSpec) -> Result<ToolSpec> {
     }
     Ok(ToolSpec {
         traits: traits(&name, spec.annotations)?,
-        description: spec.description.chars().filter(|c| is_harmless(*c)).collect(),
+        description: without_unseen(&spec.description).into_owned(),
         input_schema,
         output_schema: spec
             .output_schema
@@ -134,12 +135,35 @@ fn schema(tool: &str, which: &str, text: &str) -> Result<Value> {
         )));
     }
     let schema: Value = serde_json::from_str(text).map_err(|error| explain(format!("not JSON: {error}")))?;
+    let schema = readable(schema).map_err(explain)?;
     if !schema.is_object() {
         return Err(explain("not a JSON object".to_owned()));
     }
     match Schema::compile(&schema) {
         Ok(_) => Ok(schema),
         Err(error) => Err(explain(error.message)),
+    }
+}
+
+/// Texts without what nobody sees. A key is a name that a model has to write, so that it is refused instead; in a regular expression the
+/// characters mean something, and are written so that they are seen.
+fn readable(schema: Value) -> Result<Value, String> {
+    let field = |(key, value): (String, Value)| {
+        if without_unseen(&key) != key {
+            let shown: String = with_unseen_escaped(&key).chars().take(80).collect();
+            return Err(format!("the key `{shown}` has characters that nobody sees"));
+        }
+        let value = match value {
+            Value::String(pattern) if key == "pattern" => Value::String(with_unseen_escaped(&pattern).into_owned()),
+            value => readable(value)?,
+        };
+        Ok((key, value))
+    };
+    match schema {
+        Value::String(text) => Ok(Value::String(without_unseen(&text).into_owned())),
+        Value::Array(items) => items.into_iter().map(readable).collect(),
+        Value::Object(fields) => Ok(Value::Object(fields.into_iter().map(field).collect::<Result<_, _>>()?)),
+        other => Ok(other),
     }
 }
 
@@ -161,8 +185,10 @@ fn traits(tool: &str, annotations: Vec<(String, String)>) -> Result<ToolTraits> 
             "exclusive" => traits.exclusive = flag()?,
             "previews" => traits.previews = flag()?,
             "approval" => traits.approval = flag()?,
-            "resource" if value.len() <= 256 => traits.resource = Some(value),
-            "resource" => return Err(wrong("at most 256 bytes")),
+            "resource" if value.len() > 256 || value.chars().any(is_unseen) => {
+                return Err(wrong("at most 256 bytes, all of which can be seen"));
+            }
+            "resource" => traits.resource = Some(value),
             "timeout-ms" => traits.timeout_ms = Some(value.parse().map_err(|_| wrong("milliseconds"))?),
             _ => {}
         }
@@ -172,4 +198,71 @@ fn traits(tool: &str, annotations: Vec<(String, String)>) -> Result<ToolTraits> 
 
 fn bad(why: String) -> sandbar_protocol::Error {
     broken("bad-describe", why).with_hint("see `tool-spec` in wit/tool.wit for what a tool may say of itself")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_schema_is_hidden() {
+        let check = |schema: Value, expected: Value| {
+            assert_eq!(super::schema("t", "input", &schema.to_string()).unwrap(), expected);
+        };
+        check(
+            json!({ "title": "a\u{e0041}\u{e007f}b", "properties": { "x": { "description": "text\u{202e}\u{ad}", "enum": ["\u{200b}y"] } } }),
+            json!({ "title": "ab", "properties": { "x": { "description": "text", "enum": ["y"] } } }),
+        );
+        check(
+            json!({ "properties": { "x": { "type": "string", "pattern": "^[^\r\u{200b}]*$" } } }),
+            json!({ "properties": { "x": { "type": "string", "pattern": r"^[^\u{d}\u{200b}]*$" } } }),
+        );
+        check(
+            json!({ "description": "❤\u{fe0f} می\u{200c}خواهم" }),
+            json!({ "description": "❤\u{fe0f} می\u{200c}خواهم" }),
+        );
+        let refused = |schema: Value, wanted: &str| {
+            let error = super::schema("t", "input", &schema.to_string()).unwrap_err();
+            assert!(error.message.contains(wanted), "{error}");
+        };
+        refused(
+            json!({ "properties": { "x\u{e0041}": {} } }),
+            r"the input schema of `t`: the key `x\u{e0041}` has characters that nobody sees",
+        );
+        refused(json!({ "default": [{ "\u{202e}": 1 }] }), r"the key `\u{202e}`");
+    }
+
+    /// What is written in another way still means the same.
+    #[test]
+    fn a_pattern_means_what_it_meant() {
+        let schema = json!({ "properties": { "x": { "pattern": "^[^\r\u{200b}]*$" } } });
+        let compiled = Schema::compile(&super::schema("t", "input", &schema.to_string()).unwrap()).unwrap();
+        for (text, fits) in [
+            ("abc\nd", true),
+            ("u200b{}d", true),
+            ("a\rb", false),
+            ("a\u{200b}b", false),
+        ] {
+            assert_eq!(compiled.check(&json!({ "x": text })).is_ok(), fits, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_tool_says_of_itself_is_seen() {
+        let check = |key: &str, value: &str, expected: Option<&str>| {
+            let found = traits("t", vec![(key.to_owned(), value.to_owned())]);
+            assert_eq!(
+                found.ok().map(|traits| traits.words()).as_deref(),
+                expected,
+                "{key} {value:?}"
+            );
+        };
+        check("resource", "file:{/path}", Some("resource file:{/path}"));
+        check("resource", "file:\u{200b}", None);
+        check("resource", &"x".repeat(257), None);
+        check("approval", "true", Some("approval"));
+        check("approval", "yes", None);
+    }
 }

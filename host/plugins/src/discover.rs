@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use sandbar_protocol::manifest::Manifest;
-use sandbar_protocol::{Error, ErrorKind, Result};
+use sandbar_protocol::{Error, ErrorKind, Result, is_unseen};
 
 use crate::digest::{DigestMemo, sha256};
 use crate::error::broken;
 use crate::limits::MAX_COMPONENT_BYTES;
 use crate::manifest;
+use crate::regular_file::read_regular;
 
 /// Where a plugin came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Content {
         match &self.source {
             Source::Memory(bytes) => Ok(bytes.to_vec()),
             Source::File(path) => {
-                let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+                let bytes = read_regular(path, MAX_COMPONENT_BYTES).map_err(|error| unreadable(path, &error))?;
                 if sha256(&bytes) != self.digest {
                     return Err(
                         broken("changed", format!("`{}` changed while it was read", path.display()))
@@ -105,7 +106,7 @@ fn wasm_files(directory: &Path) -> Result<Vec<PathBuf>> {
 fn from_file(path: &Path, memo: &mut DigestMemo) -> Candidate {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     Candidate {
-        name: stem.replace(|c: char| c.is_control(), "\u{fffd}"),
+        name: stem.replace(|c: char| c.is_control() || is_unseen(c), "\u{fffd}"),
         origin: Origin::File(path.to_owned()),
         content: check_name(&stem).and_then(|()| read(path, memo)),
     }
@@ -132,7 +133,7 @@ fn read(path: &Path, memo: &mut DigestMemo) -> Result<Content> {
     let digest = match memo.get(path, &metadata) {
         Some(digest) => digest,
         None => {
-            let digest = sha256(&std::fs::read(path).map_err(|error| unreadable(path, &error))?);
+            let digest = sha256(&read_regular(path, MAX_COMPONENT_BYTES).map_err(|error| unreadable(path, &error))?);
             memo.put(path, &metadata, &digest);
             digest
         }
@@ -161,12 +162,15 @@ fn from_bundle(bundled: &Bundled) -> Candidate {
 
 /// A plugin's name is part of its tools' names, which models' providers restrict.
 fn check_name(name: &str) -> Result<()> {
-    let fits = (1..=40).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    // What begins like a flag can't be named on a command line.
+    let fits = (1..=40).contains(&name.len())
+        && !name.starts_with('-')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
     if fits && !name.contains("__") {
         return Ok(());
     }
     Err(broken("bad-name", "its file name can't be a plugin's name")
-        .with_hint("rename it: 1 to 40 of A-Z a-z 0-9 _ -, without `__`"))
+        .with_hint("rename it: 1 to 40 of A-Z a-z 0-9 _ -, without `__`, and no `-` at the beginning"))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {

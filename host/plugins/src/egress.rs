@@ -20,10 +20,10 @@ use std::sync::Arc;
 
 use sandbar_protocol::{Error, ErrorKind, Result};
 
-pub(crate) use caller::{Caller, Refusals};
+pub(crate) use caller::Caller;
 pub(crate) use failure::Failure;
 pub(crate) use gate::Held;
-pub(crate) use headers::is_hosts_own;
+pub(crate) use headers::can_hold_secret;
 pub(crate) use request::{Request, Response, method};
 pub use resolve::Resolver;
 pub use settings::EgressSettings;

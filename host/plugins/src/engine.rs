@@ -12,6 +12,7 @@ use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
 
 use crate::bindings;
 use crate::error::{chain, internal};
+use crate::facts::READING;
 use crate::filesystem::Files;
 use crate::guest::GuestState;
 use crate::limits::{
@@ -78,6 +79,7 @@ pub(crate) fn fingerprint(engine: &Engine) -> String {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    READING.hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 

@@ -8,6 +8,9 @@ pub(crate) const TOOL_EXPORT: &str = "sandbar:plugin/tool@0.1.0";
 pub(crate) const PATTERN_EXPORT: &str = "sandbar:plugin/pattern@0.1.0";
 pub(crate) const MEMORY_EXPORT: &str = "sandbar:plugin/memory@0.1.0";
 
+/// Raised where an answer to `describe` is read in another way: what was kept of one before is not taken then.
+pub(crate) const READING: u32 = 2;
+
 /// Read from the component's bytes by the compile worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Shape {

@@ -3,26 +3,35 @@
 //! Wasmtime resolves names and holds guests to what was granted. What it doesn't do is done here, at the one place that every file operation
 //! of every guest passes: it counts (bytes written, open files, operations), and refuses names and kinds of files that no honest tool needs.
 
+mod at;
+mod directory;
+mod guard;
 mod ledger;
 mod names;
+mod open_files;
 mod quota;
 mod special;
 mod streams;
-
-use std::sync::Arc;
+mod view;
+mod walk;
 
 use wasmtime::component::{HasData, Resource};
-use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
+use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
 use crate::error::limit;
-use crate::limits::{MAX_FILE_OPERATIONS, MAX_LISTED_ENTRIES};
+use crate::limits::MAX_LISTED_ENTRIES;
+pub(crate) use directory::{Directory, FileId};
+use directory::{Growth, Write};
+use guard::Purpose;
 pub(crate) use ledger::FileLedger;
-use ledger::Held;
-use quota::ENTRY_BYTES;
-pub(crate) use quota::{OpenFiles, Quota};
-use streams::{CountedInput, CountedOutput};
+use ledger::Listing;
+pub(crate) use open_files::OpenFiles;
+pub(crate) use quota::Quota;
+use special::Links;
+use streams::CountedInput;
+pub(crate) use view::FilesView;
 
 /// Names the view below to the linker.
 pub(crate) struct Files;
@@ -31,96 +40,18 @@ impl HasData for Files {
     type Data<'a> = FilesView<'a>;
 }
 
-/// One guest's files during one host call.
-pub(crate) struct FilesView<'a> {
-    pub(crate) wasi: WasiFilesystemCtxView<'a>,
-    pub(crate) ledger: &'a mut FileLedger,
+/// What was counted for a write is looked at again when it is over, however it ended.
+fn over<T>(write: Option<Write>, ended: FsResult<T>) -> FsResult<T> {
+    if let Some(write) = write {
+        write.landed();
+    }
+    ended
 }
 
-impl FilesView<'_> {
-    /// Each operation costs the host more than the guest: a guest that does nothing else must end.
-    fn count(&mut self) -> wasmtime::Result<()> {
-        self.ledger.operations += 1;
-        if self.ledger.operations > MAX_FILE_OPERATIONS {
-            return Err(limit(
-                "file-operations-limit",
-                format!("stopped: it made more than {MAX_FILE_OPERATIONS} file operations in one call"),
-            )
-            .with_hint("do less at a time")
-            .into());
-        }
-        Ok(())
-    }
-
-    fn counted(&mut self) -> FsResult<()> {
-        self.count().map_err(FsError::trap)
-    }
-
-    fn named(&mut self, name: &str) -> FsResult<()> {
-        self.counted()?;
-        Ok(names::check(name)?)
-    }
-
-    /// The size of the file that a change would make smaller or replace, and that counts as room again when it is gone.
-    fn room_in(&self, directory: &Resource<Descriptor>, name: &str) -> u64 {
-        match self.wasi.table.get(directory) {
-            Ok(Descriptor::Dir(directory)) => special::size_of(&directory.dir, name),
-            _ => 0,
-        }
-    }
-
-    /// Files that are neither files nor directories: opening a pipe waits for ever, and a device is no file of the workspace.
-    fn refuse_special(&self, directory: &Resource<Descriptor>, name: &str) -> FsResult<()> {
-        match self.wasi.table.get(directory)? {
-            Descriptor::Dir(directory) if special::is_special(&directory.dir, name) => {
-                Err(types::ErrorCode::NotPermitted.into())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// A link is made where its own directory is no link, so that what its target leads to can be told from the names alone.
-    fn refuse_leading_link(&self, directory: &Resource<Descriptor>, name: &str, target: &str) -> FsResult<()> {
-        names::check_link(name, target)?;
-        match self.wasi.table.get(directory)? {
-            Descriptor::Dir(directory) if special::passes_link(&directory.dir, name) => {
-                Err(types::ErrorCode::NotPermitted.into())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn take(&self, held: &Held, bytes: u64) -> FsResult<()> {
-        if held.quota.take(bytes) {
-            return Ok(());
-        }
-        tracing::warn!(plugin = %self.ledger.plugin, limit = held.quota.limit(), "the workspace has no more room for this plugin");
-        Err(types::ErrorCode::Quota.into())
-    }
-
-    /// The room of one more file, directory or link; `Held::keep_entry` gives it back if that isn't made.
-    async fn take_entry(&mut self, held: &Held) -> FsResult<()> {
-        held.quota.measure().await;
-        self.take(held, ENTRY_BYTES)
-    }
-
-    fn size(&self, descriptor: &Resource<Descriptor>) -> FsResult<u64> {
-        match self.wasi.table.get(descriptor)? {
-            Descriptor::File(file) => Ok(file.file.metadata()?.len()),
-            Descriptor::Dir(_) => Err(types::ErrorCode::BadDescriptor.into()),
-        }
-    }
-
-    fn output(
-        &mut self,
-        stream: Resource<DynOutputStream>,
-        held: Held,
-        position: Option<u64>,
-        size: u64,
-    ) -> FsResult<Resource<DynOutputStream>> {
-        let inner = self.wasi.table.delete(stream)?;
-        let counted: DynOutputStream = Box::new(CountedOutput::new(inner, held.quota, held.file, position, size));
-        Ok(self.wasi.table.push(counted)?)
+fn links(flags: types::PathFlags) -> Links {
+    match flags.contains(types::PathFlags::SYMLINK_FOLLOW) {
+        true => Links::Followed,
+        false => Links::AsTheyAre,
     }
 }
 
@@ -129,11 +60,14 @@ impl preopens::Host for FilesView<'_> {
         self.count()?;
         let directories = preopens::Host::get_directories(&mut self.wasi)?;
         for ((descriptor, _), quota) in directories.iter().zip(self.ledger.quotas.clone()) {
-            let held = self
+            let place = self
                 .ledger
-                .hold(quota)
+                .place()
                 .map_err(|_| limit("open-files-limit", "stopped: it asked for its directories too often"))?;
-            self.ledger.held.insert(descriptor.rep(), held);
+            self.ledger.hold(descriptor, quota, place, None)?;
+        }
+        if directories.is_empty() {
+            self.tell_of_no_files();
         }
         Ok(directories)
     }
@@ -162,7 +96,15 @@ impl types::HostDirectoryEntryStream for FilesView<'_> {
         &mut self,
         stream: Resource<types::DirectoryEntryStream>,
     ) -> FsResult<Option<types::DirectoryEntry>> {
-        types::HostDirectoryEntryStream::read_directory_entry(&mut self.wasi, stream).await
+        let unlisted = self.ledger.listings.get(&stream.rep());
+        let unlisted = unlisted.map(|listing| listing.unlisted.clone()).unwrap_or_default();
+        loop {
+            let stream = Resource::new_borrow(stream.rep());
+            match types::HostDirectoryEntryStream::read_directory_entry(&mut self.wasi, stream).await? {
+                Some(entry) if unlisted.iter().any(|name| **name == *entry.name) => {}
+                found => return Ok(found),
+            }
+        }
     }
 
     fn drop(&mut self, stream: Resource<types::DirectoryEntryStream>) -> wasmtime::Result<()> {
@@ -180,34 +122,49 @@ impl types::HostDescriptor for FilesView<'_> {
         open_flags: types::OpenFlags,
         flags: types::DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
-        self.named(&path)?;
-        self.refuse_special(&directory, &path)?;
-        let quota = self.ledger.of(&directory)?.quota;
-        let held = self.ledger.hold(quota)?;
         let creates = open_flags.contains(types::OpenFlags::CREATE);
-        let room = if open_flags.contains(types::OpenFlags::TRUNCATE) {
-            self.room_in(&directory, &path)
+        let changes =
+            creates || open_flags.contains(types::OpenFlags::TRUNCATE) || flags.contains(types::DescriptorFlags::WRITE);
+        let purpose = if changes { Purpose::Change } else { Purpose::Read };
+        let links = links(path_flags);
+        let at = self.at(&directory, path, links, purpose)?;
+        self.refuse_special(&at)?;
+        let (held, place) = (self.ledger.of(&directory)?, self.ledger.place()?);
+        if changes {
+            self.ledger.count(&held.quota).await;
+        }
+        let names = if changes {
+            Some(held.quota.directory.names().await)
         } else {
-            0
+            None
         };
-        if creates || flags.contains(types::DescriptorFlags::WRITE) {
-            held.quota.measure().await;
-        }
-        let made = creates && self.room_in(&directory, &path) == 0;
+        // What a file had before it is cut is known to whom it was opened for before.
+        let target = if changes { self.target(&held, &at, links)? } else { None };
+        let made = creates && target.is_none();
         if made {
-            self.take(&held, ENTRY_BYTES)?;
+            self.take_entry(&held)?;
         }
-        let opened =
-            types::HostDescriptor::open_at(&mut self.wasi, directory, path_flags, path, open_flags, flags).await;
-        match &opened {
-            Ok(descriptor) => {
-                held.quota.give_back(room.saturating_sub(ENTRY_BYTES));
-                self.ledger.held.insert(descriptor.rep(), held);
-            }
-            Err(_) if made => held.quota.give_back(ENTRY_BYTES),
-            Err(_) => {}
-        }
-        opened
+        let (path_flags, open_flags) = at.flags(path_flags, open_flags);
+        let entered = self.enter(&at)?;
+        let opened = types::HostDescriptor::open_at(
+            &mut self.wasi,
+            entered.directory(),
+            path_flags,
+            at.name,
+            open_flags,
+            flags,
+        )
+        .await;
+        self.leave(&entered)?;
+        let opened = if made { held.keep_entry(opened) } else { opened };
+        let opened = opened?;
+        let file = match self.wasi.table.get(&opened)? {
+            Descriptor::File(file) => Some(file.file.clone()),
+            Descriptor::Dir(_) => None,
+        };
+        self.ledger.hold(&opened, held.quota.clone(), place, file)?;
+        drop(names);
+        Ok(opened)
     }
 
     async fn write(
@@ -217,21 +174,17 @@ impl types::HostDescriptor for FilesView<'_> {
         offset: types::Filesize,
     ) -> FsResult<types::Filesize> {
         self.counted()?;
-        let held = self.ledger.of(&file)?;
-        let end = offset.saturating_add(bytes.len() as u64);
-        self.take(&held, end.saturating_sub(self.size(&file)?))?;
-        types::HostDescriptor::write(&mut self.wasi, file, bytes, offset).await
+        let write = self.take(&file, Growth::To(offset.saturating_add(bytes.len() as u64)))?;
+        let written = types::HostDescriptor::write(&mut self.wasi, file, bytes, offset).await;
+        over(write, written)
     }
 
     async fn set_size(&mut self, file: Resource<Descriptor>, size: types::Filesize) -> FsResult<()> {
         self.counted()?;
-        let held = self.ledger.of(&file)?;
-        let before = self.size(&file)?;
         // A sparse file takes no room yet, but whoever copies it finds out.
-        self.take(&held, size.saturating_sub(before))?;
-        types::HostDescriptor::set_size(&mut self.wasi, file, size).await?;
-        held.quota.give_back(before.saturating_sub(size));
-        Ok(())
+        let write = self.take(&file, Growth::To(size))?;
+        let sized = types::HostDescriptor::set_size(&mut self.wasi, file, size).await;
+        over(write, sized)
     }
 
     fn write_via_stream(
@@ -240,16 +193,16 @@ impl types::HostDescriptor for FilesView<'_> {
         offset: types::Filesize,
     ) -> FsResult<Resource<DynOutputStream>> {
         self.counted()?;
-        let (held, size) = (self.ledger.of(&file)?, self.size(&file)?);
+        let held = self.ledger.of(&file)?;
         let stream = types::HostDescriptor::write_via_stream(&mut self.wasi, file, offset)?;
-        self.output(stream, held, Some(offset), size)
+        self.output(stream, held, Some(offset))
     }
 
     fn append_via_stream(&mut self, file: Resource<Descriptor>) -> FsResult<Resource<DynOutputStream>> {
         self.counted()?;
         let held = self.ledger.of(&file)?;
         let stream = types::HostDescriptor::append_via_stream(&mut self.wasi, file)?;
-        self.output(stream, held, None, 0)
+        self.output(stream, held, None)
     }
 
     fn read_via_stream(
@@ -271,33 +224,55 @@ impl types::HostDescriptor for FilesView<'_> {
         directory: Resource<Descriptor>,
     ) -> FsResult<Resource<types::DirectoryEntryStream>> {
         self.counted()?;
-        let rest = MAX_LISTED_ENTRIES.saturating_sub(self.ledger.listings.values().sum());
-        let entries = match self.wasi.table.get(&directory)? {
-            Descriptor::Dir(found) => special::entries(found.dir.clone(), rest).await?,
+        let rest =
+            MAX_LISTED_ENTRIES.saturating_sub(self.ledger.listings.values().map(|listing| listing.entries).sum());
+        let listed = match self.wasi.table.get(&directory)? {
+            Descriptor::Dir(found) => found.dir.clone(),
             Descriptor::File(_) => return Err(types::ErrorCode::NotDirectory.into()),
         };
+        let entries = special::entries(listed.clone(), rest).await?;
         if entries > rest {
             return Err(types::ErrorCode::InsufficientMemory.into());
         }
+        let held = self.ledger.of(&directory)?;
+        let unlisted = held
+            .quota
+            .guard(&self.ledger.places)
+            .map(|guard| guard.unlisted(&listed))
+            .unwrap_or_default();
         let listing = types::HostDescriptor::read_directory(&mut self.wasi, directory).await?;
-        self.ledger.listings.insert(listing.rep(), entries);
+        self.ledger.listings.insert(
+            listing.rep(),
+            Listing {
+                entries,
+                unlisted: unlisted.into(),
+            },
+        );
         Ok(listing)
     }
 
     async fn create_directory_at(&mut self, directory: Resource<Descriptor>, path: String) -> FsResult<()> {
-        self.named(&path)?;
+        let at = self.at(&directory, path, Links::AsTheyAre, Purpose::Change)?;
         let held = self.ledger.of(&directory)?;
-        self.take_entry(&held).await?;
-        let made = types::HostDescriptor::create_directory_at(&mut self.wasi, directory, path).await;
+        self.ledger.count(&held.quota).await;
+        let _names = held.quota.directory.names().await;
+        self.take_entry(&held)?;
+        let entered = self.enter(&at)?;
+        let made = types::HostDescriptor::create_directory_at(&mut self.wasi, entered.directory(), at.name).await;
+        self.leave(&entered)?;
         held.keep_entry(made)
     }
 
     async fn symlink_at(&mut self, directory: Resource<Descriptor>, target: String, path: String) -> FsResult<()> {
-        self.named(&path)?;
         self.refuse_leading_link(&directory, &path, &target)?;
+        let at = self.at(&directory, path, Links::AsTheyAre, Purpose::Change)?;
         let held = self.ledger.of(&directory)?;
-        self.take_entry(&held).await?;
-        let made = types::HostDescriptor::symlink_at(&mut self.wasi, directory, target, path).await;
+        self.ledger.count(&held.quota).await;
+        let _names = held.quota.directory.names().await;
+        self.take_entry(&held)?;
+        let entered = self.enter(&at)?;
+        let made = types::HostDescriptor::symlink_at(&mut self.wasi, entered.directory(), target, at.name).await;
+        self.leave(&entered)?;
         held.keep_entry(made)
     }
 
@@ -309,28 +284,45 @@ impl types::HostDescriptor for FilesView<'_> {
         to: Resource<Descriptor>,
         to_path: String,
     ) -> FsResult<()> {
-        self.named(&path)?;
-        self.named(&to_path)?;
-        self.refuse_special(&directory, &path)?;
-        let held = self.ledger.of(&to)?;
-        self.take_entry(&held).await?;
-        let made = types::HostDescriptor::link_at(&mut self.wasi, directory, flags, path, to, to_path).await;
+        // Who has a second name of a file can write it by that.
+        let from = self.at(&directory, path, links(flags), Purpose::Change)?;
+        let onto = self.at(&to, to_path, Links::AsTheyAre, Purpose::Change)?;
+        self.refuse_special(&from)?;
+        let held = self.within_one(&directory, &to)?;
+        self.ledger.count(&held.quota).await;
+        let _names = held.quota.directory.names().await;
+        self.take_entry(&held)?;
+        let (one, other) = (self.enter(&from)?, self.enter(&onto)?);
+        let (directory, to) = (one.directory(), other.directory());
+        let made = types::HostDescriptor::link_at(&mut self.wasi, directory, flags, from.name, to, onto.name).await;
+        self.leave(&one)?;
+        self.leave(&other)?;
         held.keep_entry(made)
     }
 
     async fn unlink_file_at(&mut self, directory: Resource<Descriptor>, path: String) -> FsResult<()> {
-        self.named(&path)?;
-        let (held, room) = (self.ledger.of(&directory)?, self.room_in(&directory, &path));
-        types::HostDescriptor::unlink_file_at(&mut self.wasi, directory, path).await?;
-        held.quota.give_back(room);
+        let at = self.at(&directory, path, Links::AsTheyAre, Purpose::Change)?;
+        let held = self.ledger.of(&directory)?;
+        let _names = held.quota.directory.names().await;
+        // Its bytes are given back when nobody has it open any more, which may be at the end of this.
+        let _target = self.target(&held, &at, Links::AsTheyAre)?;
+        let entered = self.enter(&at)?;
+        let removed = types::HostDescriptor::unlink_file_at(&mut self.wasi, entered.directory(), at.name).await;
+        self.leave(&entered)?;
+        removed?;
+        held.quota.directory.give_back_entry();
         Ok(())
     }
 
     async fn remove_directory_at(&mut self, directory: Resource<Descriptor>, path: String) -> FsResult<()> {
-        self.named(&path)?;
+        let at = self.at(&directory, path, Links::AsTheyAre, Purpose::Change)?;
         let held = self.ledger.of(&directory)?;
-        types::HostDescriptor::remove_directory_at(&mut self.wasi, directory, path).await?;
-        held.quota.give_back(ENTRY_BYTES);
+        let _names = held.quota.directory.names().await;
+        let entered = self.enter(&at)?;
+        let removed = types::HostDescriptor::remove_directory_at(&mut self.wasi, entered.directory(), at.name).await;
+        self.leave(&entered)?;
+        removed?;
+        held.quota.directory.give_back_entry();
         Ok(())
     }
 
@@ -341,26 +333,27 @@ impl types::HostDescriptor for FilesView<'_> {
         to: Resource<Descriptor>,
         to_path: String,
     ) -> FsResult<()> {
-        self.named(&path)?;
-        self.named(&to_path)?;
-        let (source, target) = (self.ledger.of(&from)?, self.ledger.of(&to)?);
-        let (moved, replaced) = (self.room_in(&from, &path), self.room_in(&to, &to_path));
-        let elsewhere = !Arc::ptr_eq(&source.quota, &target.quota);
-        if elsewhere {
-            self.take(&target, moved)?;
+        let old = self.at(&from, path, Links::AsTheyAre, Purpose::Change)?;
+        let new = self.at(&to, to_path, Links::AsTheyAre, Purpose::Change)?;
+        let held = self.within_one(&from, &to)?;
+        let _names = held.quota.directory.names().await;
+        let moved = self.target(&held, &old, Links::AsTheyAre)?;
+        let replaced = self.target(&held, &new, Links::AsTheyAre)?;
+        let (one, other) = (self.enter(&old)?, self.enter(&new)?);
+        let (from, to) = (one.directory(), other.directory());
+        let renamed = types::HostDescriptor::rename_at(&mut self.wasi, from, old.name, to, new.name).await;
+        self.leave(&one)?;
+        self.leave(&other)?;
+        renamed?;
+        // Two names of one file stay as they are; else one name is gone.
+        let is_gone = match (&moved, &replaced) {
+            (Some((moved, _)), Some((replaced, _))) => moved.id != replaced.id,
+            _ => false,
+        };
+        if is_gone {
+            held.quota.directory.give_back_entry();
         }
-        let renamed = types::HostDescriptor::rename_at(&mut self.wasi, from, path, to, to_path).await;
-        match &renamed {
-            Ok(()) => {
-                target.quota.give_back(replaced);
-                if elsewhere {
-                    source.quota.give_back(moved);
-                }
-            }
-            Err(_) if elsewhere => target.quota.give_back(moved),
-            Err(_) => {}
-        }
-        renamed
+        Ok(())
     }
 
     fn drop(&mut self, descriptor: Resource<Descriptor>) -> wasmtime::Result<()> {
@@ -374,8 +367,12 @@ impl types::HostDescriptor for FilesView<'_> {
         flags: types::PathFlags,
         path: String,
     ) -> FsResult<types::DescriptorStat> {
-        self.named(&path)?;
-        types::HostDescriptor::stat_at(&mut self.wasi, directory, flags, path).await
+        let at = self.at(&directory, path, links(flags), Purpose::Look)?;
+        let (flags, _) = at.flags(flags, types::OpenFlags::empty());
+        let entered = self.enter(&at)?;
+        let stat = types::HostDescriptor::stat_at(&mut self.wasi, entered.directory(), flags, at.name).await;
+        self.leave(&entered)?;
+        stat
     }
 
     async fn set_times_at(
@@ -386,14 +383,23 @@ impl types::HostDescriptor for FilesView<'_> {
         accessed: types::NewTimestamp,
         modified: types::NewTimestamp,
     ) -> FsResult<()> {
-        self.named(&path)?;
-        self.refuse_special(&directory, &path)?;
-        types::HostDescriptor::set_times_at(&mut self.wasi, directory, flags, path, accessed, modified).await
+        let at = self.at(&directory, path, links(flags), Purpose::Change)?;
+        self.refuse_special(&at)?;
+        let (flags, _) = at.flags(flags, types::OpenFlags::empty());
+        let entered = self.enter(&at)?;
+        let directory = entered.directory();
+        let set =
+            types::HostDescriptor::set_times_at(&mut self.wasi, directory, flags, at.name, accessed, modified).await;
+        self.leave(&entered)?;
+        set
     }
 
     async fn readlink_at(&mut self, directory: Resource<Descriptor>, path: String) -> FsResult<String> {
-        self.named(&path)?;
-        types::HostDescriptor::readlink_at(&mut self.wasi, directory, path).await
+        let at = self.at(&directory, path, Links::AsTheyAre, Purpose::Look)?;
+        let entered = self.enter(&at)?;
+        let target = types::HostDescriptor::readlink_at(&mut self.wasi, entered.directory(), at.name).await;
+        self.leave(&entered)?;
+        target
     }
 
     async fn metadata_hash_at(
@@ -402,8 +408,12 @@ impl types::HostDescriptor for FilesView<'_> {
         flags: types::PathFlags,
         path: String,
     ) -> FsResult<types::MetadataHashValue> {
-        self.named(&path)?;
-        types::HostDescriptor::metadata_hash_at(&mut self.wasi, directory, flags, path).await
+        let at = self.at(&directory, path, links(flags), Purpose::Look)?;
+        let (flags, _) = at.flags(flags, types::OpenFlags::empty());
+        let entered = self.enter(&at)?;
+        let hash = types::HostDescriptor::metadata_hash_at(&mut self.wasi, entered.directory(), flags, at.name).await;
+        self.leave(&entered)?;
+        hash
     }
 
     async fn read(

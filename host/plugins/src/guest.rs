@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use sandbar_protocol::policy::{Effective, PowerGrant};
+use sandbar_protocol::policy::Effective;
 use sandbar_protocol::{Error, FileAccess, History, ProgressSink, Reachable, Result, ToolPowers};
 use wasmtime::component::{ResourceTable, ResourceTableError};
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -17,19 +17,20 @@ use crate::bindings::tool;
 use crate::bindings::tool::ToolPlugin;
 use crate::boundary::{Boundary, Whose};
 use crate::call::GuestCall;
-use crate::egress::{Caller, Refusals};
-use crate::error::{broken, chain, limit};
+use crate::egress::Caller;
+use crate::error::{MMAP_FAILED, broken, chain, limit, not_started};
 use crate::filesystem::{FileLedger, FilesView, Quota};
 use crate::host::Host;
 use crate::http_wasi::HttpState;
 use crate::kv::KvPort;
-use crate::limits::{MAX_HANDLES, MAX_LOG_BYTES, MAX_PROGRESS_BYTES, MAX_RANDOM_BYTES, MAX_TRANSFER_BYTES};
+use crate::limits::{LONG, MAX_HANDLES, MAX_LOG_BYTES, MAX_PROGRESS_BYTES, MAX_RANDOM_BYTES, MAX_TRANSFER_BYTES};
 use crate::memory::{Refusal, StoreLimiter};
 use crate::meter::{Meter, Slice};
 use crate::output::OutputBuffer;
 use crate::plugin::{Loaded, Plugin, Program};
+use crate::refusals::Refusals;
 use crate::seeded::Seed;
-use crate::sinks::Bucket;
+use crate::sinks::{Bucket, Teller};
 use crate::slots::Slot;
 use crate::workspace::{Mount, Workspace};
 
@@ -46,11 +47,12 @@ pub(crate) struct Powers {
 
 impl Powers {
     /// Of the directories that an instance is given, in their order.
-    fn quotas(&self) -> Vec<Arc<Quota>> {
+    fn quotas(&self) -> Result<Vec<Arc<Quota>>> {
         let workspace = self.workspace.iter().filter(|(_, access)| *access > FileAccess::None);
         let mounts = self.mounts.iter().filter(|mount| mount.access > FileAccess::None);
-        let quotas = workspace.map(|(workspace, _)| workspace.quota());
-        quotas.chain(mounts.map(|mount| mount.directory.quota())).collect()
+        let directories = workspace.map(|(workspace, _)| workspace);
+        let directories = directories.chain(mounts.map(|mount| &mount.directory));
+        directories.map(|directory| directory.quota().cloned()).collect()
     }
 
     /// For who has to say what a call could do.
@@ -72,7 +74,7 @@ impl Powers {
 
     /// Nothing that can be seen from outside: no file is changed, and no request is sent.
     pub(crate) fn make_read_only(&mut self) {
-        self.effective = Arc::new(Effective::of(self.effective.plugin(), None, PowerGrant::default()));
+        self.effective = Arc::new(self.effective.for_preview());
         if let Some((_, access)) = &mut self.workspace {
             *access = (*access).min(FileAccess::ReadOnly);
         }
@@ -99,13 +101,14 @@ pub(crate) struct GuestState {
     pub(crate) plugin: Arc<str>,
     wasi: WasiCtx,
     files: FileLedger,
-    http: HttpState,
+    pub(crate) http: HttpState,
     table: ResourceTable,
     limiter: StoreLimiter,
     stdout: OutputBuffer,
     stderr: OutputBuffer,
     meter: Arc<Meter>,
     pub(crate) ports: CallPorts,
+    pub(crate) teller: Teller,
     pub(crate) log: Bucket,
     pub(crate) progress: Bucket,
 }
@@ -140,14 +143,23 @@ impl Guest {
             session.clone(),
             powers.effective.clone(),
         );
-        let (stdout, stderr) = (OutputBuffer::default(), OutputBuffer::default());
+        let protected = &caller.boundary.protected;
+        let (stdout, stderr) = (
+            OutputBuffer::new(protected.clone()),
+            OutputBuffer::new(protected.clone()),
+        );
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let limiter = StoreLimiter::new(host.memory.clone(), meter.limits().memory_bytes);
         let state = GuestState {
             plugin: plugin.name.clone(),
             wasi: wasi(powers, &stdout, &stderr)?,
-            files: FileLedger::new(plugin.name.clone(), host.open_files.clone(), powers.quotas()),
+            files: FileLedger::new(
+                plugin.name.clone(),
+                host.open_files.clone(),
+                powers.quotas()?,
+                host.own_places.clone(),
+            ),
             http: HttpState::new(caller),
             table,
             limiter,
@@ -155,6 +167,11 @@ impl Guest {
             stderr,
             meter,
             ports: CallPorts::default(),
+            teller: Teller {
+                rates: host.sinks.clone(),
+                plugin: plugin.name.clone(),
+                session: session.clone(),
+            },
             log: Bucket::new(MAX_LOG_BYTES),
             progress: Bucket::new(MAX_PROGRESS_BYTES),
         };
@@ -190,11 +207,12 @@ impl Guest {
         let state = self.store.data_mut();
         state.meter = meter;
         state.http.caller().begin(ports.whose.clone(), ports.refusals.clone());
+        let gatekeeper = state.http.caller().gatekeeper();
+        state.files.begin_call(gatekeeper);
         state.ports = ports;
         state.log = Bucket::new(MAX_LOG_BYTES);
         state.progress = Bucket::new(MAX_PROGRESS_BYTES);
         state.limiter.refusal = None;
-        state.files.begin_call();
         self.store.set_epoch_deadline(1);
     }
 
@@ -209,12 +227,19 @@ impl Guest {
             }
         }
         for (stream, buffer) in [("stdout", &state.stdout), ("stderr", &state.stderr)] {
-            let text = buffer.text();
+            let (text, found) = buffer.text();
+            if found {
+                state.http.boundary().tell_redacted(stream);
+            }
             if !text.is_empty() {
-                let text = state.http.caller().boundary.text(stream, text);
                 tracing::debug!(plugin = %state.plugin, stream, "{text}");
             }
         }
+    }
+
+    /// Whose instance it is.
+    pub(crate) fn plugin(&self) -> &Arc<str> {
+        &self.store.data().plugin
     }
 
     async fn call<R>(&mut self, export: Call<R>) -> Result<R> {
@@ -256,7 +281,7 @@ impl CallSetup {
     pub(crate) async fn run<R: Send + 'static>(self, warm: Option<Guest>, call: Call<R>) -> Result<(R, Guest)> {
         let slot = match warm {
             Some(_) => None,
-            None => Some(self.host.slot(&self.session).await),
+            None => Some(self.host.slot(&self.session, &self.plugin.name).await),
         };
         let meter = Arc::new(Meter::start(self.limits));
         let (host, plugin, session) = (self.host.clone(), self.plugin.clone(), self.session.clone());
@@ -282,7 +307,7 @@ impl CallSetup {
             future,
         )
         .await;
-        if meter.has_overstayed() {
+        if meter.cpu() >= LONG {
             plugin.note_overstay();
         }
         if let Some(observe) = host.observer.get() {
@@ -382,9 +407,13 @@ impl GuestState {
             }
             (Some(refusal), None) => return refused(plugin, refusal),
             (None, Some(own)) => return own.clone().told(|message| format!("`{plugin}` was {message}")),
+            (None, None) if chain.contains(MMAP_FAILED) => return not_started(plugin),
             (None, None) => {}
         }
-        let said = self.http.boundary().text("standard error", self.stderr.text());
+        let (said, found) = self.stderr.text();
+        if found {
+            self.http.boundary().tell_redacted("standard error");
+        }
         let (code, what) = match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => ("stack-overflow", "ran out of stack: endless recursion?".to_owned()),
             Some(Trap::UnreachableCodeReached) if !said.is_empty() => ("plugin-trapped", said.clone()),

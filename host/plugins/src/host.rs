@@ -11,12 +11,15 @@ use crate::egress::{Egress, EgressSettings};
 use crate::engine::{Allocation, Linkers, fingerprint, running_engine};
 use crate::error::internal;
 use crate::filesystem::OpenFiles;
+use crate::guest::Guest;
 use crate::lane::Lane;
 use crate::memory::{GuestMemory, default_budget};
 use crate::meter::CallStats;
-use crate::slots::{Slot, Slots};
+use crate::own_places::OwnPlaces;
+use crate::sinks::SinkRates;
+use crate::slots::{Full, Slot, Slots};
 use crate::ticker::Ticker;
-use crate::warm::Warm;
+use crate::warm::{Warm, WarmKey};
 
 /// Told of every call that has ended.
 pub(crate) type Observer = Box<dyn Fn(CallStats) + Send + Sync>;
@@ -28,12 +31,15 @@ pub(crate) struct Host {
     pub(crate) linkers: Linkers,
     pub(crate) memory: Arc<GuestMemory>,
     pub(crate) slots: Arc<Slots>,
+    /// What no guest may have in its hands.
+    pub(crate) own_places: Arc<OwnPlaces>,
     /// Files that guests have open.
     pub(crate) open_files: Arc<OpenFiles>,
     /// First slices that may run at once on callers' runtimes.
     pub(crate) slices: Arc<Semaphore>,
     pub(crate) crowd: Arc<Crowd>,
     pub(crate) warm: Warm,
+    pub(crate) sinks: Arc<SinkRates>,
     pub(crate) observer: OnceLock<Observer>,
     pub(crate) egress: Arc<Egress>,
     /// Where plugins keep things; none where nothing is kept.
@@ -44,7 +50,12 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn start(max_instances: u32, memory_budget: Option<u64>, egress: EgressSettings) -> Result<Arc<Self>> {
+    pub(crate) fn start(
+        max_instances: u32,
+        memory_budget: Option<u64>,
+        egress: EgressSettings,
+        own_places: OwnPlaces,
+    ) -> Result<Arc<Self>> {
         let thread_failed = |source: std::io::Error| internal(format!("a thread can't be started: {source}"));
         let (engine, allocation) = running_engine(max_instances)?;
         let ticker = Arc::new(Ticker::start(&engine).map_err(thread_failed)?);
@@ -59,10 +70,12 @@ impl Host {
                 max_instances,
             )),
             slots: Slots::new(max_instances as usize),
+            own_places: Arc::new(own_places),
             open_files: OpenFiles::of_this_process(),
             slices: Arc::new(Semaphore::new(share)),
             crowd: Crowd::new(),
             warm: Warm::new((max_instances / 4).max(1) as usize),
+            sinks: Arc::default(),
             observer: OnceLock::new(),
             egress: Egress::new(egress)?,
             keys: OnceLock::new(),
@@ -73,14 +86,26 @@ impl Host {
     }
 
     /// A place for an instance: a free one, one that a warm instance gives up, or the next that comes free.
-    pub(crate) async fn slot(&self, session: &Arc<str>) -> Slot {
-        loop {
-            if let Some(slot) = self.slots.try_take() {
-                return slot;
+    pub(crate) async fn slot(&self, session: &Arc<str>, plugin: &Arc<str>) -> Slot {
+        match self.slots.take(session, plugin) {
+            Ok(slot) => slot,
+            Err((full, queued)) => {
+                match full {
+                    Full::All => self.warm.drop_oldest(),
+                    Full::Share => self.warm.drop_oldest_of(plugin),
+                }
+                queued.place().await
             }
-            if !self.warm.drop_oldest() {
-                return self.slots.take(session).await;
-            }
+        }
+    }
+
+    /// Keeps an instance between two calls, unless somebody waits for its place.
+    pub(crate) fn keep(&self, key: WarmKey, guest: Guest) {
+        let plugin = guest.plugin().clone();
+        self.warm.put(key, guest);
+        // Not before it is there: whoever begins to wait at this moment finds it, or is found here.
+        if self.slots.wants_one_of(&plugin) {
+            self.warm.drop_oldest_of(&plugin);
         }
     }
 }

@@ -21,7 +21,7 @@ impl wit::Host for GuestState {
         let told = |failure: Failure| Error {
             code: failure.code().to_owned(),
             message: caller.boundary.protected.redact(&failure.to_string()).into_owned(),
-            hint: None,
+            hint: failure.hint().map(str::to_owned),
             annotations: match failure.is_passing() {
                 true => vec![("retryable".to_owned(), "true".to_owned())],
                 false => Vec::new(),

@@ -157,5 +157,6 @@ fn error(failure: Failure) -> Error {
         Failure::Untrusted(_) => Error::TlsCertificateError,
         Failure::BadResponse(_) | Failure::TooManyRedirects(_) => Error::HttpProtocolError,
         Failure::TooManyRequests(_) => Error::ConnectionLimitReached,
+        Failure::NotRecorded => Error::InternalError(Some(Failure::NotRecorded.to_string())),
     }
 }

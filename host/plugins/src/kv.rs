@@ -10,6 +10,7 @@ use crate::bindings::tool::sandbar::plugin::types::Error as GuestError;
 use crate::boundary::Boundary;
 use crate::guest::GuestState;
 use crate::limits::{MAX_KV_CALLS, MAX_KV_PAGE};
+use crate::refusals::Denied;
 
 /// One call's way to what its plugin keeps.
 #[derive(Clone)]
@@ -47,7 +48,9 @@ impl KvPort {
 impl GuestState {
     /// What the policy says of a call, and then what came of it.
     async fn keep(&mut self, key: &str, call: KvCall) -> Result<KvReply, GuestError> {
-        let boundary = self.caller().boundary.clone();
+        let gatekeeper = self.caller().gatekeeper();
+        gatekeeper.kv(KvAccess::Session).map_err(|Denied| denied())?;
+        let boundary = gatekeeper.boundary;
         let port = self.kv().ok_or_else(denied)?;
         let changes = matches!(call, KvCall::Set { .. } | KvCall::Delete { .. });
         if changes && !port.writes {

@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::limits::LONG;
 use crate::meter::Meter;
 use crate::ticker::Ticker;
 
@@ -47,6 +48,9 @@ struct Shared {
 struct Queue {
     sessions: HashMap<Arc<str>, SessionUse>,
     tasks: HashMap<u64, Arc<Task>>,
+    /// Calls that nobody waits for any more, to be let go of here: an instance that has written to 32 MiB takes milliseconds to clear away,
+    /// and two hundred may be given up at the same instant.
+    ended: Vec<Ended>,
     next_id: u64,
     /// Slices so far.
     slices: u64,
@@ -63,11 +67,30 @@ struct SessionUse {
     tasks: usize,
 }
 
+/// What is left of a call that was given up, and the runtime that its parts are known to.
+struct Ended {
+    call: Box<dyn Send>,
+    runtime: Handle,
+}
+
+impl std::fmt::Debug for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ended")
+    }
+}
+
+/// What the lane's threads have to do next.
+enum Work {
+    Slice(Arc<Task>),
+    Clear(Ended),
+}
+
 struct Task {
     id: u64,
     session: Arc<str>,
     future: Mutex<Option<BoxFuture<'static, ()>>>,
     state: Mutex<State>,
+    /// What it has had, or is expected to want at least, in nanoseconds.
     cpu: AtomicU64,
     meter: Arc<Meter>,
     /// The runtime of the caller: its timers and files go on.
@@ -119,13 +142,16 @@ impl Lane {
         Ok(Self { shared, threads })
     }
 
-    /// Goes on with a call that overstayed. To be called on the caller's runtime.
+    /// Goes on with a call that overstayed, or begins with one that is likely to. To be called on the caller's runtime.
     pub(crate) fn take<T: Send + 'static>(
         &self,
         session: &Arc<str>,
         meter: Arc<Meter>,
+        is_long: bool,
         future: BoxFuture<'static, T>,
     ) -> Moved<T> {
+        // Two hundred first slices of those that are known for more than one would otherwise go before the second of one that isn't.
+        let expected = if is_long { LONG } else { Duration::ZERO };
         let (sender, result) = oneshot::channel();
         let future: BoxFuture<'static, ()> = Box::pin(async move {
             // An error means that nobody waits any more.
@@ -139,7 +165,7 @@ impl Lane {
                 session: Arc::clone(session),
                 future: Mutex::new(Some(future)),
                 state: Mutex::new(State::Waiting),
-                cpu: AtomicU64::new(meter.cpu().as_nanos() as u64),
+                cpu: AtomicU64::new(meter.cpu().max(expected).as_nanos() as u64),
                 meter,
                 runtime: Handle::current(),
                 shared: Arc::downgrade(&self.shared),
@@ -150,6 +176,14 @@ impl Lane {
         };
         task.clone().wake();
         Moved { task, result }
+    }
+
+    /// Lets go of a call that nobody waits for, not on the thread that gave it up.
+    pub(crate) fn clear_away(&self, call: Box<dyn Send>) {
+        // Where no runtime is any more, nobody is kept waiting either.
+        if let Ok(runtime) = Handle::try_current() {
+            self.shared.clear_away(Ended { call, runtime });
+        }
     }
 }
 
@@ -186,9 +220,18 @@ impl<T> Drop for Moved<T> {
             *state = State::Over;
             running
         };
-        if !running {
-            // Otherwise the lane's thread drops it when the slice is over, within a tick.
-            self.task.finish();
+        if running {
+            // The lane's thread drops it when the slice is over, within a tick.
+            return;
+        }
+        let future = self.task.future.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.task.finish();
+        if let (Some(future), Some(shared)) = (future, self.task.shared.upgrade()) {
+            let runtime = self.task.runtime.clone();
+            shared.clear_away(Ended {
+                call: Box::new(future),
+                runtime,
+            });
         }
     }
 }
@@ -221,11 +264,12 @@ impl Task {
     /// Drops the call, its store with it, and forgets the task.
     fn finish(&self) {
         *self.lock_state() = State::Over;
-        let future = self.future.lock().unwrap_or_else(PoisonError::into_inner).take();
-        {
-            let _runtime = self.runtime.enter();
-            // A store's destructor runs no guest code; a panic in it must not end the thread.
-            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(future)));
+        if let Some(future) = self.future.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let runtime = self.runtime.clone();
+            clear(Ended {
+                call: Box::new(future),
+                runtime,
+            });
         }
         if let Some(shared) = self.shared.upgrade() {
             shared.lock().forget(self);
@@ -238,15 +282,23 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next call to run; None at the end.
-    fn next(&self) -> Option<Arc<Task>> {
+    fn clear_away(&self, ended: Ended) {
+        self.lock().ended.push(ended);
+        self.ready.notify_one();
+    }
+
+    /// What is to be done next; None at the end. Clearing away goes first: it gives places and memory back.
+    fn next(&self) -> Option<Work> {
         let mut queue = self.lock();
         loop {
             if queue.stop {
                 return None;
             }
+            if let Some(ended) = queue.ended.pop() {
+                return Some(Work::Clear(ended));
+            }
             if let Some(task) = queue.least_used() {
-                return Some(task);
+                return Some(Work::Slice(task));
             }
             queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -317,14 +369,29 @@ fn run(shared: &Arc<Shared>) {
     // Linux, where lowering needs none) the lane is only less polite.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 10);
-    while let Some(task) = shared.next() {
-        slice(shared, &task);
+    while let Some(work) = shared.next() {
+        match work {
+            Work::Slice(task) => slice(shared, &task),
+            Work::Clear(ended) => clear(ended),
+        }
     }
     // What is left will never run again: let go of the stores here.
-    let left: Vec<_> = shared.lock().tasks.values().cloned().collect();
+    let (left, ended) = {
+        let mut queue = shared.lock();
+        let left: Vec<_> = queue.tasks.values().cloned().collect();
+        (left, std::mem::take(&mut queue.ended))
+    };
+    ended.into_iter().for_each(clear);
     for task in left {
         task.finish();
     }
+}
+
+fn clear(ended: Ended) {
+    let Ended { call, runtime } = ended;
+    let _runtime = runtime.enter();
+    // A store's destructor runs no guest code; a panic in it must not end the thread.
+    let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(call)));
 }
 
 fn slice(shared: &Shared, task: &Arc<Task>) {

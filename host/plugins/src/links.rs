@@ -1,10 +1,10 @@
 //! Links in the directories of plugins: what they lead to lies elsewhere, and the kernel's wall has to know of it.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::manifest;
+use crate::regular_file::open_regular;
 
 /// What every component begins with.
 const MAGIC: &[u8; 4] = b"\0asm";
@@ -34,7 +34,7 @@ fn target(link: &Path) -> Option<PathBuf> {
 
 fn is_component(path: &Path) -> bool {
     let mut magic = [0; MAGIC.len()];
-    File::open(path).is_ok_and(|mut file| file.read_exact(&mut magic).is_ok()) && magic == *MAGIC
+    open_regular(path).is_ok_and(|(mut file, _)| file.read_exact(&mut magic).is_ok()) && magic == *MAGIC
 }
 
 #[cfg(test)]

@@ -5,20 +5,19 @@
 //! its last line tells whether it is whole.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sandbar_protocol::manifest::{Kind, Lifetime, Manifest};
-use sandbar_protocol::policy::KvAccess;
-use sandbar_protocol::{Clock, Error, ErrorKind, FileAccess, Result, ToolSpec};
+use rustix::fs::OFlags;
+use sandbar_protocol::{Clock, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
-use crate::digest::hexadecimal;
 use crate::error::storage;
+use crate::locked::Locked;
+use crate::regular_file::check_regular;
 
 /// A larger file is none of ours: an entry has some hundred bytes.
 const MAX_LOCK_BYTES: u64 = 4 << 20;
@@ -30,8 +29,8 @@ const HEAD: &str = "# Which plugins were approved, and what each of them could a
 /// Without it the file was cut off while it was written.
 const END: &str = "# The end.\n";
 
-/// What a plugin without a manifest asks for.
-const WHATEVER: &str = "whatever is granted: it has no manifest";
+/// A file in which nothing is approved.
+const NOTHING: &str = "# Which plugins were approved, and what each of them could ask for then. Written by Sandbar; keep it in version control.\nversion = 1\n\n# The end.\n";
 
 /// Who approved what was there when it was first seen.
 pub(crate) const FIRST_SIGHT: &str = "first sight";
@@ -41,25 +40,6 @@ pub(crate) const FIRST_SIGHT: &str = "first sight";
 pub struct LockFile {
     pub path: PathBuf,
     pub clock: Arc<dyn Clock>,
-}
-
-/// A component as it was approved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Locked {
-    /// SHA-256 of the component, hexadecimal.
-    pub digest: String,
-    pub kind: Kind,
-    pub approved_by: String,
-    /// In UTC.
-    pub approved_at: String,
-    /// What it can call of the host: all that it can do.
-    pub imports: Vec<String>,
-    /// What its manifest requests, one power a line.
-    pub requests: Vec<String>,
-    /// SHA-256 of the texts of each tool: name, description and schemas.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub tools: BTreeMap<String, String>,
 }
 
 /// What is in the file.
@@ -72,28 +52,22 @@ pub struct Lock {
 }
 
 impl LockFile {
-    /// A file that isn't there, or is empty, has nothing in it.
+    /// A file that isn't there has nothing in it.
     pub fn read(&self) -> Result<Lock> {
-        let mut file = match File::open(&self.path) {
+        let mut file = match self.open(File::options().read(true)) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Lock::new()),
-            Err(error) => return Err(storage("read", &self.path, error)),
+            Err(error) => return Err(self.failed("read", error)),
         };
-        file.lock_shared().map_err(|error| storage("lock", &self.path, error))?;
+        file.lock_shared().map_err(|error| self.failed("lock", error))?;
         self.parse(&mut file)
     }
 
     /// Changes what is in the file as it is now: another process may have changed it since it was read.
     pub fn change(&self, change: impl FnOnce(&mut Lock)) -> Result<()> {
-        let failed = |error| storage("write", &self.path, error);
-        let mut options = File::options();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&self.path)
-            .map_err(failed)?;
+        let failed = |error| self.failed("write", error);
+        self.begin().map_err(failed)?;
+        let mut file = self.open(File::options().read(true).write(true)).map_err(failed)?;
         file.lock().map_err(failed)?;
         let before = self.parse(&mut file)?;
         let mut lock = before.clone();
@@ -106,6 +80,54 @@ impl LockFile {
         file.write_all(text.as_bytes()).map_err(failed)?;
         file.set_len(text.len() as u64).map_err(failed)?;
         file.sync_all().map_err(failed)
+    }
+
+    /// Makes the file, with nothing approved, if it isn't there: whole, so that one without a byte was cut off.
+    pub fn begin(&self) -> std::io::Result<()> {
+        if self.path.symlink_metadata().is_ok() {
+            return Ok(());
+        }
+        let directory = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let mut file = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(directory)?;
+        file.write_all(NOTHING.as_bytes())?;
+        file.as_file().sync_all()?;
+        match file.persist_noclobber(&self.path) {
+            Err(error) if error.error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.error),
+            _ => Ok(()),
+        }
+    }
+
+    /// A link is not followed: whoever made it says what would be read or written. What is no file is not waited for.
+    fn open(&self, options: &mut OpenOptions) -> std::io::Result<File> {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = options.custom_flags(flags.bits().cast_signed()).open(&self.path);
+        let file = match opened {
+            // The error of the system would be about links that lead to each other.
+            Err(error) => {
+                if let Ok(metadata) = self.path.symlink_metadata() {
+                    check_regular(&metadata)?;
+                }
+                return Err(error);
+            }
+            Ok(file) => file,
+        };
+        check_regular(&file.metadata()?)?;
+        Ok(file)
+    }
+
+    fn failed(&self, what: &str, error: std::io::Error) -> Error {
+        match error.kind() {
+            std::io::ErrorKind::InvalidInput => damaged(&self.path, &error.to_string()),
+            std::io::ErrorKind::PermissionDenied => {
+                storage(what, &self.path, error).with_hint(format!("let this user {what} the file"))
+            }
+            _ => storage(what, &self.path, error),
+        }
     }
 
     /// The time, as the file has it.
@@ -133,10 +155,12 @@ impl Lock {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self> {
+        // Version control may have changed the ends of lines.
+        let text = text.replace("\r\n", "\n");
         if text.is_empty() {
-            return Ok(Self::new());
+            return Err(damaged(path, "it is empty, so that it may have been cut off"));
         }
-        let lock: Self = toml::from_str(text).map_err(|error| {
+        let lock: Self = toml::from_str(&text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
             let line = text[..text.floor_char_boundary(start)].matches('\n').count() + 1;
             let why = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -171,97 +195,6 @@ impl Lock {
     }
 }
 
-impl Locked {
-    /// What there is to approve of a component.
-    pub(crate) fn of(
-        digest: &str,
-        kind: Kind,
-        imports: &[String],
-        manifest: Option<&Manifest>,
-        tools: &[ToolSpec],
-    ) -> Self {
-        let mut imports = imports.to_vec();
-        imports.sort();
-        Self {
-            digest: digest.to_owned(),
-            kind,
-            approved_by: String::new(),
-            approved_at: String::new(),
-            imports,
-            requests: requests(manifest),
-            tools: tools
-                .iter()
-                .map(|tool| (tool.name.clone(), text_digest(tool)))
-                .collect(),
-        }
-    }
-
-    #[must_use]
-    pub(crate) fn approved(self, by: &str, at: String) -> Self {
-        Self {
-            approved_by: by.to_owned(),
-            approved_at: at,
-            ..self
-        }
-    }
-
-    /// Whether the same was approved, whoever did it.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let facts = |locked: &Self| locked.clone().approved("", String::new());
-        facts(self) == facts(other)
-    }
-}
-
-/// One power a line.
-pub(crate) fn requests(manifest: Option<&Manifest>) -> Vec<String> {
-    let Some(manifest) = manifest else {
-        return vec![WHATEVER.to_owned()];
-    };
-    let powers = &manifest.requests;
-    let mut lines: Vec<String> = powers.http.iter().map(|rule| format!("http {rule}")).collect();
-    lines.extend(powers.secrets.iter().map(|secret| format!("secret {secret}")));
-    let files = match powers.files {
-        FileAccess::None => None,
-        FileAccess::ReadOnly => Some("files read-only"),
-        FileAccess::ReadWrite => Some("files read-write"),
-    };
-    let kv = match powers.kv {
-        KvAccess::None => None,
-        KvAccess::Session => Some("kv session"),
-        KvAccess::Shared => Some("kv shared"),
-    };
-    let instance = (manifest.lifetime == Lifetime::Session).then_some("an instance for a session");
-    lines.extend([files, kv, instance].into_iter().flatten().map(str::to_owned));
-    lines.sort();
-    lines
-}
-
-/// The texts of a tool that a model reads, with their lengths, so that no two tools read the same.
-fn text_digest(tool: &ToolSpec) -> String {
-    let mut hash = Sha256::new();
-    let output = tool.output_schema.as_ref().map(canonical).unwrap_or_default();
-    for text in [&tool.name, &tool.description, &canonical(&tool.input_schema), &output] {
-        hash.update((text.len() as u64).to_le_bytes());
-        hash.update(text);
-    }
-    hexadecimal(&hash.finalize())
-}
-
-/// JSON with the keys of each object in their order, however it was read.
-fn canonical(value: &Value) -> String {
-    match value {
-        Value::Object(fields) => {
-            let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
-            let fields = sorted
-                .iter()
-                .map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), canonical(value)));
-            format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
-        }
-        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
-        other => other.to_string(),
-    }
-}
-
 fn damaged(path: &Path, why: &str) -> Error {
     let message = format!("`{}` can't be relied on: {why}", path.display());
     Error::new(ErrorKind::Config, "bad-lock", message).with_hint(
@@ -272,35 +205,15 @@ fn damaged(path: &Path, why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use sandbar_protocol::SystemClock;
-    use serde_json::json;
 
     use super::*;
+    use crate::locked::tests::locked;
 
     fn file(directory: &Path) -> LockFile {
         LockFile {
             path: directory.join("sandbar.lock"),
             clock: Arc::new(SystemClock),
         }
-    }
-
-    fn tool(description: &str, input_schema: Value) -> ToolSpec {
-        ToolSpec {
-            name: "forecast".to_owned(),
-            description: description.to_owned(),
-            input_schema,
-            output_schema: None,
-            traits: sandbar_protocol::ToolTraits::default(),
-        }
-    }
-
-    fn locked() -> Locked {
-        let manifest =
-            Manifest::parse("[requests]\nfiles = 'read-only'\nsecrets = ['key']\nkv = 'shared'", "x").unwrap();
-        let imports = ["wasi:io/poll@0.2.6".to_owned(), "sandbar:plugin/http@0.1.0".to_owned()];
-        let digest = "ab".repeat(32);
-        let tools = [tool("tells the weather", json!({ "type": "object" }))];
-        Locked::of(&digest, Kind::Tool, &imports, Some(&manifest), &tools)
-            .approved("ada", "2026-01-31T09:05:00Z".to_owned())
     }
 
     #[test]
@@ -318,8 +231,13 @@ mod tests {
         let entry = "digest = \"abababababababababababababababababababababababababababababababab\"\nkind = \"tool\"\n\
             approved_by = \"ada\"\napproved_at = \"2026-01-31T09:05:00Z\"\nimports = [\n    \"sandbar:plugin/http@0.1.0\",\n    \
             \"wasi:io/poll@0.2.6\",\n]\nrequests = [\n    \"files read-only\",\n    \"kv shared\",\n    \"secret key\",\n]\n";
-        let hash = text_digest(&tool("tells the weather", json!({ "type": "object" })));
-        let part = |name: &str| format!("[plugins.{name}]\n{entry}\n[plugins.{name}.tools]\nforecast = \"{hash}\"\n\n");
+        let hash = &locked().tools["forecast"];
+        let tables = |name: &str| {
+            format!(
+                "[plugins.{name}.tools]\nforecast = \"{hash}\"\n\n[plugins.{name}.traits]\nforecast = \"read-only, approval\"\n"
+            )
+        };
+        let part = |name: &str| format!("[plugins.{name}]\n{entry}\n{}\n", tables(name));
         let expected = format!("{HEAD}version = 1\n\n{}{}{END}", part("clock"), part("weather"));
         assert_eq!(text, expected);
         assert_eq!(file.read().unwrap().plugins["clock"], locked());
@@ -348,6 +266,7 @@ mod tests {
         };
         check(&whole.replace(END, ""), "its last line is missing");
         check(&whole[..whole.len() / 2], "line ");
+        check("", "it is empty");
         check(&whole.replace("kind = ", "kond = "), "line 6: unknown field `kond`");
         check(
             &whole.replace("abab", "xyxy"),
@@ -366,6 +285,55 @@ mod tests {
     }
 
     #[test]
+    fn the_ends_of_lines_are_no_difference() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = file(directory.path());
+        file.change(|lock| drop(lock.plugins.insert("weather".to_owned(), locked())))
+            .unwrap();
+        let whole = std::fs::read_to_string(&file.path).unwrap();
+        std::fs::write(&file.path, whole.replace('\n', "\r\n")).unwrap();
+        assert_eq!(file.read().unwrap().plugins["weather"], locked());
+    }
+
+    #[test]
+    fn the_file_begins_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = file(directory.path());
+        file.begin().unwrap();
+        assert_eq!(std::fs::read_to_string(&file.path).unwrap(), NOTHING);
+        assert_eq!(file.read().unwrap(), Lock::new());
+        file.change(|lock| drop(lock.plugins.insert("weather".to_owned(), locked())))
+            .unwrap();
+        file.begin().unwrap();
+        assert_eq!(file.read().unwrap().plugins["weather"], locked());
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = file(directory.path());
+        let elsewhere = directory.path().join("elsewhere");
+        std::fs::write(&elsewhere, NOTHING).unwrap();
+        let check = |why: &str| {
+            let put = |lock: &mut Lock| drop(lock.plugins.insert("weather".to_owned(), locked()));
+            for error in [file.read().unwrap_err(), file.change(put).unwrap_err()] {
+                assert_eq!(error.code, "bad-lock");
+                assert!(error.message.contains(why), "{}", error.message);
+            }
+            std::fs::remove_file(&file.path).unwrap();
+        };
+        std::os::unix::fs::symlink(&elsewhere, &file.path).unwrap();
+        check("it is a link, and a file was wanted");
+        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), NOTHING);
+        std::os::unix::fs::symlink("nowhere", &file.path).unwrap();
+        check("it is a link, and a file was wanted");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &file.path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        check("it is a pipe, and a file was wanted");
+        assert!(!directory.path().join("nowhere").exists());
+    }
+
+    #[test]
     fn two_processes_lose_nothing() {
         let directory = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
@@ -381,36 +349,5 @@ mod tests {
             }
         });
         assert_eq!(file(directory.path()).read().unwrap().plugins.len(), 80);
-    }
-
-    #[test]
-    fn tools_are_told_apart_by_what_a_model_reads() {
-        let base = text_digest(&tool("a", json!({ "type": "object", "title": "t" })));
-        assert_eq!(base, text_digest(&tool("a", json!({ "title": "t", "type": "object" }))));
-        assert_ne!(base, text_digest(&tool("b", json!({ "type": "object", "title": "t" }))));
-        assert_ne!(base, text_digest(&tool("a", json!({ "type": "object", "title": "u" }))));
-        let renamed = ToolSpec {
-            name: "other".to_owned(),
-            ..tool("a", json!({ "type": "object", "title": "t" }))
-        };
-        assert_ne!(base, text_digest(&renamed));
-    }
-
-    #[test]
-    fn requests_are_lines() {
-        let check = |text: &str, expected: &[&str]| {
-            let manifest = Manifest::parse(text, "x").unwrap();
-            assert_eq!(requests(Some(&manifest)), expected, "{text}");
-        };
-        check("", &[]);
-        check(
-            "lifetime = 'session'\n[requests]\nfiles = 'read-write'",
-            &["an instance for a session", "files read-write"],
-        );
-        check(
-            "[requests]\nhttp = ['https://api.example.com/v1/']\nkv = 'session'",
-            &["http GET, HEAD https://api.example.com/v1/", "kv session"],
-        );
-        assert_eq!(requests(None), [WHATEVER]);
     }
 }

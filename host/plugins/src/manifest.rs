@@ -7,22 +7,24 @@ use sandbar_protocol::manifest::Manifest;
 use sandbar_protocol::{Error, ErrorKind, Result};
 
 use crate::limits::{GuestLimits, MAX_MANIFEST_BYTES};
+use crate::regular_file::read_regular_text;
 
 /// None if there is no such file.
 pub(crate) fn read(path: &Path) -> Result<Option<Manifest>> {
     let origin = path.display().to_string();
     let unreadable = |message: String| Error::new(ErrorKind::Plugin, "bad-manifest", format!("{origin}: {message}"));
-    match std::fs::metadata(path) {
+    let text = match read_regular_text(path, MAX_MANIFEST_BYTES) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Ok(metadata) if metadata.len() > MAX_MANIFEST_BYTES => {
-            return Err(
-                unreadable(format!("{} bytes, the limit is {MAX_MANIFEST_BYTES}", metadata.len()))
-                    .with_hint("shorten it: a manifest is a few lines"),
-            );
+        Err(error) => {
+            let unreadable = unreadable(error.to_string());
+            return Err(match error.kind() {
+                std::io::ErrorKind::FileTooLarge => unreadable.with_hint("shorten it: a manifest is a few lines"),
+                _ => unreadable.with_hint("let it be a text file that this user can read"),
+            }
+            .with_source(error));
         }
-        _ => {}
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()).with_source(error))?;
+        Ok(text) => text,
+    };
     Manifest::parse(&text, &origin).map(Some)
 }
 

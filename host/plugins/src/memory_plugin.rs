@@ -80,7 +80,7 @@ impl Memory for WasmMemory {
             let warm = key.as_ref().and_then(|key| plugins.host.warm.take(key));
             let (result, guest) = setup.run(warm, ask(operation, context)).await?;
             if let Some(key) = key {
-                plugins.host.warm.put(key, guest);
+                plugins.host.keep(key, guest);
             }
             match result {
                 Ok(gave) => check(gave)

@@ -2,55 +2,73 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use sandbar_protocol::{Protected, with_unseen_replaced};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use crate::limits::MAX_STDIO_BYTES;
 
-/// Keeps the end of what was written, where a crash explains itself, and counts what it dropped.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct OutputBuffer(Arc<Mutex<Kept>>);
+/// Keeps the end of what was written, where a crash explains itself, and counts what it dropped. Protected values are taken out before
+/// anything is dropped: of one across the place where it was cut, the end would be left.
+#[derive(Debug, Clone)]
+pub(crate) struct OutputBuffer {
+    protected: Arc<Protected>,
+    kept: Arc<Mutex<Kept>>,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
+    /// Up to twice as much as is shown: what is dropped is searched together with as much that comes after it.
     bytes: Vec<u8>,
     dropped: u64,
+    found: bool,
 }
 
 impl OutputBuffer {
-    fn push(&self, bytes: &[u8]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let tail = &bytes[bytes.len().saturating_sub(MAX_STDIO_BYTES)..];
-        let overflow = (kept.bytes.len() + tail.len()).saturating_sub(MAX_STDIO_BYTES);
-        kept.bytes.drain(..overflow);
-        kept.bytes.extend_from_slice(tail);
-        kept.dropped += (overflow + bytes.len() - tail.len()) as u64;
+    pub(crate) fn new(protected: Arc<Protected>) -> Self {
+        let kept = Arc::default();
+        Self { protected, kept }
     }
 
-    /// What was written, without control characters; empty if nothing.
-    pub(crate) fn text(&self) -> String {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let text: String = String::from_utf8_lossy(&kept.bytes)
-            .trim()
-            .chars()
-            .map(|c| if is_harmless(c) { c } else { '\u{fffd}' })
-            .collect();
-        match kept.dropped {
+    fn push(&self, bytes: &[u8]) {
+        let mut kept = self.kept();
+        kept.bytes.extend_from_slice(bytes);
+        if kept.bytes.len() > 2 * MAX_STDIO_BYTES {
+            kept.cut(&self.protected);
+        }
+    }
+
+    /// What was written, without protected values and characters that nobody sees, and whether there was such a value; empty if nothing.
+    pub(crate) fn text(&self) -> (String, bool) {
+        let mut kept = self.kept();
+        kept.cut(&self.protected);
+        let text = String::from_utf8_lossy(&kept.bytes);
+        let text = with_unseen_replaced(text.trim()).into_owned();
+        let text = match kept.dropped {
             0 => text,
             dropped => format!("[{dropped} bytes dropped] {text}"),
-        }
+        };
+        (text, kept.found)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Control characters move a terminal's cursor, direction marks make a line read as another, and what has no width and no part in writing
-/// any language says something to a model that nobody else sees.
-pub(crate) fn is_harmless(c: char) -> bool {
-    let mark = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let unseen = matches!(c, '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
-    matches!(c, '\n' | '\t') || !(c.is_control() || mark || unseen)
+impl Kept {
+    fn cut(&mut self, protected: &Protected) {
+        if let Some(without) = protected.redact_bytes(&self.bytes) {
+            self.bytes = without;
+            self.found = true;
+        }
+        let over = self.bytes.len().saturating_sub(MAX_STDIO_BYTES);
+        self.bytes.drain(..over);
+        self.dropped += over as u64;
+    }
 }
 
 impl IsTerminal for OutputBuffer {
@@ -111,13 +129,41 @@ mod tests {
 
     #[test]
     fn the_end_is_kept_and_control_characters_are_not() {
-        let buffer = OutputBuffer::default();
+        let buffer = OutputBuffer::new(Arc::default());
         for _ in 0..100 {
             buffer.push(&[b'x'; 1000]);
         }
         buffer.push("panicked\x1b[2J at \u{202e}here\n".as_bytes());
-        let text = buffer.text();
+        let (text, found) = buffer.text();
         assert!(text.starts_with("[83640 bytes dropped] xxx"), "{}", &text[..40]);
         assert!(text.ends_with("panicked\u{fffd}[2J at \u{fffd}here"));
+        assert!(!found);
+    }
+
+    /// Wherever it is cut, and in however many pieces a value was written: no end of it is left, and no beginning.
+    #[test]
+    fn what_is_written_is_searched_before_it_is_cut() {
+        let value = "Kx7mQ2vN9rTz4LwB8sYd";
+        let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let zeros: String = value.chars().map(|c| format!("{c}\0")).collect();
+        for (written, end) in [(value, "sYd"), (&hex, "5964"), (&zeros, "Y\u{fffd}d")] {
+            for more in 0..=written.len() {
+                let protected = Protected::new([("key".to_owned(), value.to_owned())]);
+                let buffer = OutputBuffer::new(Arc::new(protected));
+                buffer.push(&[b'-'; 1000]);
+                for piece in written.as_bytes().chunks(7) {
+                    buffer.push(piece);
+                }
+                // So much that of the value only the end would fit.
+                let mut rest = 4 * MAX_STDIO_BYTES - more;
+                while rest > 0 {
+                    let piece = rest.min(MAX_STDIO_BYTES - more);
+                    buffer.push(&vec![b'.'; piece]);
+                    rest -= piece;
+                }
+                let (text, found) = buffer.text();
+                assert!(found && !text.contains(end), "{}", &text[..60]);
+            }
+        }
     }
 }

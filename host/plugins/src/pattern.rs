@@ -65,7 +65,7 @@ impl Pattern for WasmPattern {
             }));
             let warm = self.plugins.host.warm.take(&self.key);
             let (result, guest) = setup.run(warm, call).await?;
-            self.plugins.host.warm.put(self.key.clone(), guest);
+            self.plugins.host.keep(self.key.clone(), guest);
             match result {
                 Ok(decision) => {
                     let decision = from_wit(decision).map_err(|why| garbage(&name, &why))?;

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use sandbar_protocol::manifest::Kind;
 use sandbar_protocol::{Error, ErrorKind, KeyValues, Result};
 
-use crate::approval::compare;
+use crate::approval::{Recorded, compare};
 use crate::cache::{Cache, deserialize};
 use crate::describe::{describe, describe_memory};
 use crate::digest::sha256;
@@ -20,6 +20,7 @@ use crate::host::Host;
 use crate::limits::{GuestLimits, MAX_MODEL_TOOL_NAME_BYTES};
 use crate::lock::LockFile;
 use crate::meter::CallStats;
+use crate::own_places::{OwnPlace, OwnPlaces};
 use crate::plugin::{Loaded, Plugin, Ready, Status};
 use crate::sandbox::{Sandbox, SandboxSpec};
 use crate::wall::Wall;
@@ -46,6 +47,8 @@ pub struct PluginsConfig {
     pub guest_memory_bytes: Option<u64>,
     /// Secrets, the network, and what may not get out.
     pub egress: EgressSettings,
+    /// What no plugin may have in its hands, whatever directories it is given.
+    pub own_places: Vec<OwnPlace>,
 }
 
 /// What `Plugins::open` is doing, for whoever waits.
@@ -67,8 +70,8 @@ pub struct Plugins {
     pub(crate) cache: Cache,
     pub(crate) limits: GuestLimits,
     pub(crate) lock: Option<LockFile>,
-    /// Names of the plugins that the lock had nothing of.
-    pub(crate) recorded: Vec<String>,
+    /// What became of those that the lock had nothing of.
+    pub(crate) recorded: Recorded,
     pub(crate) watch: OnceLock<CallWatch>,
     worker_wall: Option<Wall>,
     plugins: BTreeMap<String, Arc<Plugin>>,
@@ -79,7 +82,12 @@ pub struct Plugins {
 impl Plugins {
     /// Finds, compiles and describes. `progress` is called as components are compiled.
     pub async fn open(config: PluginsConfig, progress: impl Fn(Preparation) + Send + Sync) -> Result<Arc<Self>> {
-        let host = Host::start(config.max_instances, config.guest_memory_bytes, config.egress)?;
+        let host = Host::start(
+            config.max_instances,
+            config.guest_memory_bytes,
+            config.egress,
+            OwnPlaces::new(config.own_places),
+        )?;
         let cache = Cache::open(&config.cache_directory, &host.fingerprint)?;
         let worker = CompileWorker::new(config.worker, config.kernel_sandbox)?;
         let mut memo = cache.read_memo();
@@ -119,7 +127,7 @@ impl Plugins {
             .await;
         let recorded = match &config.lock {
             Some(lock) => compare(&mut plugins, &config.bundled, lock, &cache)?,
-            None => Vec::new(),
+            None => Recorded::default(),
         };
         let plugins = plugins.into_iter().map(|(name, plugin)| (name, Arc::new(plugin)));
         Ok(Arc::new(Self {
@@ -231,7 +239,9 @@ fn by_name(candidates: Vec<Candidate>) -> (Vec<Candidate>, Vec<Arc<Plugin>>) {
     let mut first: BTreeMap<String, Candidate> = BTreeMap::new();
     let mut twins = Vec::new();
     for candidate in candidates {
-        let Some(holder) = first.get(&candidate.name) else {
+        // Some file systems and some readers don't tell `A` from `a`.
+        let mut holders = first.values();
+        let Some(holder) = holders.find(|holder| holder.name.eq_ignore_ascii_case(&candidate.name)) else {
             first.insert(candidate.name.clone(), candidate);
             continue;
         };

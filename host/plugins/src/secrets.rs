@@ -7,7 +7,7 @@ use sandbar_protocol::policy::{HostPattern, HttpRule, Scheme, Target};
 use sandbar_protocol::{Error, ErrorKind, Result};
 use zeroize::Zeroizing;
 
-use crate::egress::is_hosts_own;
+use crate::egress::can_hold_secret;
 
 /// A secret that the host adds to requests of the plugins that were granted it.
 #[derive(Clone)]
@@ -60,8 +60,7 @@ impl SecretEntry {
         }
         match &place {
             SecretPlace::Header { name: header, format } => {
-                let known = reqwest::header::HeaderName::from_bytes(header.as_bytes());
-                if known.is_err() || is_hosts_own(&header.to_ascii_lowercase()) {
+                if !SecretPlace::is_header(header) {
                     let hint = "name a header such as `authorization` or `x-api-key`";
                     return wrong("goes into a header that can't be set", hint);
                 }
@@ -129,6 +128,65 @@ impl Audience {
     fn covers(&self, target: &Target) -> bool {
         self.scheme == target.scheme && self.port == target.port && self.host.matches(&target.host)
     }
+
+    /// Those that are of both: of two patterns for hosts that have one in common, one always holds the other.
+    pub fn common<'a>(&'a self, other: &'a Self) -> Option<&'a Self> {
+        if self.scheme != other.scheme || self.port != other.port {
+            None
+        } else if self.host.includes(&other.host) {
+            Some(other)
+        } else {
+            other.host.includes(&self.host).then_some(self)
+        }
+    }
+}
+
+/// As it is written.
+impl fmt::Display for Audience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        if self.port == self.scheme.default_port() {
+            return Ok(());
+        }
+        write!(f, ":{}", self.port)
+    }
+}
+
+impl SecretPlace {
+    /// Whether a secret can go into a header of this name: not into those that the host sets itself, nor into those that say how a
+    /// message is carried or what its body is.
+    pub fn is_header(name: &str) -> bool {
+        can_hold_secret(name)
+    }
+
+    /// Whether of two secrets that go there one would take the other's place.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Header { name: one, .. }, Self::Header { name: other, .. }) => one.eq_ignore_ascii_case(other),
+            (Self::Query { name: one }, Self::Query { name: other }) => one == other,
+            (Self::Json { pointer: one }, Self::Json { pointer: other }) => {
+                let (long, short) = if one.len() < other.len() {
+                    (other, one)
+                } else {
+                    (one, other)
+                };
+                let rest = long.strip_prefix(short.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// As the configuration names it.
+impl fmt::Display for SecretPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header { name, .. } => write!(f, "the header `{name}`"),
+            Self::Query { name } => write!(f, "the parameter `{name}`"),
+            Self::Json { pointer } => write!(f, "the field `{pointer}`"),
+        }
+    }
 }
 
 impl fmt::Debug for SecretEntry {
@@ -176,7 +234,16 @@ mod tests {
             "the secret `key` contains a line break",
         );
         check("s3cr3t-value", Vec::new(), bearer(), "the secret `key` has no `hosts`");
-        for name in ["Host", "content-length", "proxy-authorization", "a b", ""] {
+        for name in [
+            "Host",
+            "content-length",
+            "Accept-Encoding",
+            "content-encoding",
+            "range",
+            "proxy-authorization",
+            "a b",
+            "",
+        ] {
             let said = "the secret `key` goes into a header that can't be set";
             check("s3cr3t-value", audience(), header(name, "{}"), said);
         }
@@ -209,6 +276,52 @@ mod tests {
             place,
             "the secret `key` has no place in the body",
         );
+    }
+
+    #[test]
+    fn some_places_are_the_same() {
+        let query = |name: &str| SecretPlace::Query { name: name.to_owned() };
+        let json = |pointer: &str| SecretPlace::Json {
+            pointer: pointer.to_owned(),
+        };
+        for (one, other, expected) in [
+            (header("X-Key", "{}"), header("x-key", "Bearer {}"), true),
+            (header("x-key", "{}"), header("x-keys", "{}"), false),
+            (header("key", "{}"), query("key"), false),
+            (query("key"), query("key"), true),
+            (query("key"), query("Key"), false),
+            (json("/a"), json("/a"), true),
+            (json("/a"), json("/a/b"), true),
+            (json("/a"), json("/ab"), false),
+            (json("/a/b"), json("/a/c"), false),
+        ] {
+            assert_eq!(one.overlaps(&other), expected, "{one} {other}");
+            assert_eq!(other.overlaps(&one), expected, "{other} {one}");
+        }
+        for (one, other, expected) in [
+            ("https://a.example", "https://a.example", "https://a.example"),
+            ("https://a.example", "http://a.example", ""),
+            ("https://a.example", "https://a.example:8443", ""),
+            ("https://*.a.example", "https://b.a.example", "https://b.a.example"),
+            (
+                "https://**.a.example",
+                "https://*.b.a.example:443",
+                "https://*.b.a.example",
+            ),
+            ("https://*.a.example", "https://a.example", ""),
+            ("http://127.0.0.1:80", "http://127.0.0.1:8080", ""),
+            (
+                "http://127.0.0.1:8080",
+                "http://127.0.0.1:8080",
+                "http://127.0.0.1:8080",
+            ),
+        ] {
+            let (one, other) = (Audience::parse(one).unwrap(), Audience::parse(other).unwrap());
+            let common =
+                |one: &Audience, other: &Audience| one.common(other).map(ToString::to_string).unwrap_or_default();
+            assert_eq!(common(&one, &other), expected, "{one} {other}");
+            assert_eq!(common(&other, &one), expected, "{other} {one}");
+        }
     }
 
     #[test]

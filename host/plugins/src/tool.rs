@@ -10,12 +10,12 @@ use sandbar_protocol::{
 
 use crate::bindings::tool::exports::sandbar::plugin::tool as wit;
 use crate::boundary::{Boundary, Whose};
-use crate::egress::Refusals;
 use crate::error::{broken, limit};
 use crate::exposed::Exposed;
 use crate::guest::{Call, CallPorts};
 use crate::limits::{MAX_ARTIFACT_BYTES, MAX_OUTPUT_BYTES};
 use crate::plugins::Plugins;
+use crate::refusals::Refusals;
 use crate::sandbox::Setup;
 use crate::warm::WarmKey;
 use crate::watch::counted;
@@ -118,15 +118,14 @@ impl WasmTool {
             }));
             let (result, guest) = setup.run(warm, call).await?;
             if let Some(key) = key {
-                plugins.host.warm.put(key, guest);
+                plugins.host.keep(key, guest);
             }
             match result {
                 Ok(output) => accept(&name, output).map(|output| Ok(boundary.output(output))),
                 Err(error) => {
                     let mut error = refusal(&name, &error, &boundary);
-                    if !refusals.is_empty() {
-                        // All that the model is told: which line would allow it is between the host and the operator.
-                        error = error.told(|message| format!("{message} (the plugin was refused network access)"));
+                    if let Some(what) = refusals.in_short() {
+                        error = error.told(|message| format!("{message} (the plugin was refused {what})"));
                     }
                     Ok(Err(error))
                 }

@@ -62,10 +62,19 @@ impl Warm {
         drop(dropped);
     }
 
-    /// Whether there was one.
-    pub(crate) fn drop_oldest(&self) -> bool {
+    pub(crate) fn drop_oldest(&self) {
         let oldest = self.guests.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        oldest.is_some()
+        drop(oldest);
+    }
+
+    /// The same of one plugin.
+    pub(crate) fn drop_oldest_of(&self, plugin: &str) {
+        let dropped = {
+            let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+            let index = guests.iter().position(|(key, _)| key.plugin == plugin);
+            index.and_then(|index| guests.remove(index))
+        };
+        drop(dropped);
     }
 
     /// The owner has ended.

@@ -7,14 +7,14 @@ use std::sync::{Arc, OnceLock};
 use sandbar_protocol::{Error, ErrorKind, FileAccess, Result};
 
 use crate::error::storage;
-use crate::filesystem::Quota;
+use crate::filesystem::{Directory, Quota};
 
 /// A directory, opened once.
 #[derive(Debug)]
 pub struct Workspace {
-    directory: OnceLock<File>,
+    quota: OnceLock<Arc<Quota>>,
     path: PathBuf,
-    quota: Arc<Quota>,
+    room: Room,
 }
 
 /// A further directory that a plugin sees as `/<name>`.
@@ -25,33 +25,86 @@ pub struct Mount {
     pub access: FileAccess,
 }
 
+/// How much guests may put there.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    pub(crate) bytes: u64,
+    pub(crate) place: Place,
+}
+
+/// Where, and with it what counts and which key of the configuration says it.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// A user's directory: what guests add counts.
+    Workspace,
+    /// A session's own: all that is in it counts.
+    OwnWorkspace,
+    /// As a user's directory.
+    Mount(String),
+    /// All that is in it counts, whoever put it there.
+    MountWithQuota(String),
+}
+
+/// How much guests may put into a mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountRoom {
+    /// They may add so many bytes.
+    Added(u64),
+    /// There may be so many bytes in it altogether.
+    Quota(u64),
+}
+
 impl Workspace {
     /// A directory that must be there.
     ///
     /// What is in it is its owner's; what guests add may have so many bytes.
     pub fn open(path: &Path, room: u64) -> Result<Self> {
-        let workspace = Self::with_quota(path, Quota::new(room, None));
-        workspace.directory.set(open(path)?).expect("nothing has opened it yet");
-        Ok(workspace)
+        Self::opened(path, room, Place::Workspace)
     }
 
     /// A directory of the host's own, which is made when the first plugin is to see it: most sessions never need theirs.
     ///
     /// All that is in it may have so many bytes.
     pub fn made_when_needed(path: &Path, room: u64) -> Self {
-        Self::with_quota(path, Quota::new(room, Some(path.to_owned())))
+        Self::new(path, room, Place::OwnWorkspace)
     }
 
-    fn with_quota(path: &Path, quota: Quota) -> Self {
-        Self {
-            directory: OnceLock::new(),
-            path: path.to_owned(),
-            quota: Arc::new(quota),
+    /// The directory of a mount, which must be there.
+    pub fn mounted(path: &Path, name: &str, room: MountRoom) -> Result<Self> {
+        let name = name.to_owned();
+        match room {
+            MountRoom::Added(bytes) => Self::opened(path, bytes, Place::Mount(name)),
+            MountRoom::Quota(bytes) => Self::opened(path, bytes, Place::MountWithQuota(name)),
         }
     }
 
-    pub(crate) fn quota(&self) -> Arc<Quota> {
-        self.quota.clone()
+    fn new(path: &Path, bytes: u64, place: Place) -> Self {
+        Self {
+            quota: OnceLock::new(),
+            path: path.to_owned(),
+            room: Room { bytes, place },
+        }
+    }
+
+    fn opened(path: &Path, bytes: u64, place: Place) -> Result<Self> {
+        let workspace = Self::new(path, bytes, place);
+        workspace.keep(open(path)?)?;
+        Ok(workspace)
+    }
+
+    /// What may be put there; opens the directory if nobody has yet.
+    pub(crate) fn quota(&self) -> Result<&Arc<Quota>> {
+        if let Some(quota) = self.quota.get() {
+            return Ok(quota);
+        }
+        std::fs::create_dir_all(&self.path).map_err(|source| storage("create", &self.path, source))?;
+        self.keep(open(&self.path)?)
+    }
+
+    fn keep(&self, opened: File) -> Result<&Arc<Quota>> {
+        let directory = Directory::of(opened).map_err(|source| storage("open", &self.path, source))?;
+        let quota = Quota::new(directory, self.room.clone());
+        Ok(self.quota.get_or_init(|| Arc::new(quota)))
     }
 
     /// For people; the host itself goes through the open directory.
@@ -65,24 +118,15 @@ impl Workspace {
         use std::os::fd::AsRawFd;
         Ok(PathBuf::from(format!(
             "/proc/self/fd/{}",
-            self.directory()?.as_raw_fd()
+            self.quota()?.directory().handle().as_raw_fd()
         )))
     }
 
     /// Other systems have no such path: there, renaming the directory under a running session is not defended against.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn stable_path(&self) -> Result<PathBuf> {
-        self.directory()?;
+        self.quota()?;
         Ok(self.path.clone())
-    }
-
-    fn directory(&self) -> Result<&File> {
-        if let Some(directory) = self.directory.get() {
-            return Ok(directory);
-        }
-        std::fs::create_dir_all(&self.path).map_err(|source| storage("create", &self.path, source))?;
-        let opened = open(&self.path)?;
-        Ok(self.directory.get_or_init(|| opened))
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use crate::{RunId, SessionId};
+use crate::{Result, RunId, SessionId};
 
 /// One decision or effect, before it has its place in the chain. Never an argument or a secret: digests and names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,9 @@ pub enum DecidedBy {
 
 /// Where entries go; it never blocks.
 pub type AuditSink = Arc<dyn Fn(AuditEntry) + Send + Sync>;
+
+/// Where entries go without which what they are about must not be done. Ready when all of them are committed; none is if that fails.
+pub type AuditCommit = Arc<dyn Fn(Vec<AuditEntry>) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
 impl AuditEntry {
     /// Something of the host's own that was allowed, with nobody asked; the rest is filled in by who knows it.

@@ -3,6 +3,7 @@
 //! No I/O and no async runtime. `docs/ARCHITECTURE.md` says which crate does what with them.
 
 mod audit;
+mod authority;
 mod clock;
 mod delegation;
 mod denial;
@@ -26,8 +27,10 @@ mod schema_cost;
 mod suspension;
 mod tool;
 mod tool_powers;
+mod unseen;
 
-pub use audit::{AuditDecision, AuditEntry, AuditSink, DecidedBy};
+pub use audit::{AuditCommit, AuditDecision, AuditEntry, AuditSink, DecidedBy};
+pub use authority::{Authority, Requests};
 pub use clock::{Clock, SystemClock, utc};
 pub use delegation::{ChildRun, DelegateOutcome, MAX_DELEGATION_DEPTH, ParentRun};
 pub use denial::{Denial, DenialSink};
@@ -53,3 +56,4 @@ pub use schema::{MAX_JSON_DEPTH, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, Schema};
 pub use suspension::{Answer, Answerers, Approval, Asker, Mend, SuspendedCall, Suspension, SuspensionKind};
 pub use tool::{Artifact, FileAccess, ProgressSink, Tool, ToolInvocation, ToolOutput, ToolSpec, ToolTraits};
 pub use tool_powers::{Reachable, ToolPowers};
+pub use unseen::{is_unseen, with_unseen_escaped, with_unseen_replaced, without_unseen};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::policy::{HttpRule, KvAccess, PowerSet};
-use crate::{Error, ErrorKind, FileAccess, Result};
+use crate::{Error, ErrorKind, FileAccess, Result, without_unseen};
 
 /// What a plugin's author says. It grants nothing: effective is what is requested *and* granted.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -126,7 +126,7 @@ impl Manifest {
         let read = |written: FileManifest| {
             Ok(Self {
                 kind: written.kind,
-                description: written.description,
+                description: written.description.map(|text| without_unseen(&text).into_owned()),
                 lifetime: written.lifetime,
                 requests: written.requests.powers()?,
                 limits: written.limits,
@@ -173,6 +173,13 @@ mod tests {
             Err(error) => error.message,
         };
         assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn nothing_in_a_description_is_hidden() {
+        let text = r#"description = "Tells the weather\U000E0041\u202E\u200B.""#;
+        let manifest = Manifest::parse(text, "x.toml").unwrap();
+        assert_eq!(manifest.description.as_deref(), Some("Tells the weather."));
     }
 
     #[test]

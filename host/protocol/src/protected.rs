@@ -5,6 +5,7 @@
 //! one between whose characters stands something else than white space and control characters; one of fewer than `MIN_PROTECTED_BYTES`.
 //! It catches accidents and the plain ways to smuggle, and is no replacement for not handing a value out in the first place.
 
+mod ends;
 mod forms;
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ mod views;
 use std::borrow::Cow;
 use std::ops::Range;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use serde_json::{Map, Value};
 
 use self::forms::forms_of;
@@ -46,12 +47,10 @@ struct Search {
     automaton: AhoCorasick,
     /// By the automaton's pattern: whose it is, and which form.
     patterns: Vec<(usize, &'static str)>,
+    /// The automaton's patterns themselves, to find beginnings of them.
+    texts: Vec<Vec<u8>>,
     /// Whether a value has spaces in it, for which forms have `+`.
     spaces: bool,
-    /// How many bytes of a text a value takes, if nothing stands between its characters.
-    longest: usize,
-    /// Whether all values are single words of ASCII.
-    words: bool,
 }
 
 impl Protected {
@@ -59,28 +58,28 @@ impl Protected {
     pub fn new(values: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut made = Self::default();
         let (mut texts, mut patterns, mut spaces) = (Vec::new(), Vec::new(), false);
-        let (mut longest, mut words) = (0, true);
         for (name, value) in values {
             let Some(forms) = forms_of(&value) else {
                 made.too_short.push(name);
                 continue;
             };
             spaces |= value.contains(' ');
-            // Written as `\u0041`, and in most other forms shorter.
-            longest = longest.max(value.len() * 6);
-            words &= value.bytes().all(|byte| byte.is_ascii_graphic());
             patterns.extend(forms.iter().map(|form| (made.names.len(), form.name)));
             texts.extend(forms.into_iter().map(|form| form.text));
             made.names.push(name);
         }
         if !texts.is_empty() {
-            let automaton = AhoCorasick::builder().ascii_case_insensitive(true).build(texts);
+            // A fuzzer makes one for nearly every input, and looks for a moment: what is made fast finds the same.
+            let kind = cfg!(fuzzing).then_some(AhoCorasickKind::NoncontiguousNFA);
+            let automaton = AhoCorasick::builder()
+                .ascii_case_insensitive(true)
+                .kind(kind)
+                .build(&texts);
             made.search = Some(Search {
                 automaton: automaton.expect("the patterns are a few kilobytes, far below what an automaton can hold"),
                 patterns,
+                texts,
                 spaces,
-                longest,
-                words,
             });
         }
         made
@@ -129,21 +128,20 @@ impl Protected {
         Cow::Owned(redacted)
     }
 
-    /// How much of the beginning of a text that still goes on can be looked through by itself: no value lies across its end. What is left
-    /// is the last word, or as much as a value may need.
-    pub fn settled(&self, text: &str) -> usize {
+    /// How much of the beginning of a text can be looked through by itself, whatever follows: no value lies across that end. For texts
+    /// that still go on, and for those whose rest was lost: there, what is behind it is dropped, so that of a value that was cut no part
+    /// is left. Of a `str`, it is the boundary of a character.
+    ///
+    /// A text that is there as a whole is searched first and cut then.
+    pub fn settled(&self, text: &[u8]) -> usize {
         let Some(search) = &self.search else {
             return text.len();
         };
-        let needed = text.floor_char_boundary(text.len().saturating_sub(search.longest));
-        let last_word = text
-            .rfind(|c: char| !c.is_ascii_graphic())
-            .map_or(0, |at| text.ceil_char_boundary(at + 1));
-        let end = if search.words { last_word.max(needed) } else { needed };
+        let end = floor_character(text, ends::open_end(text, &search.texts, search.spaces));
         // A value that is whole already stays whole.
-        let spans = self.spans(text.as_bytes());
+        let spans = self.spans(text);
         let across = spans.iter().find(|span| span.start < end && end < span.end);
-        across.map_or(end, |span| text.floor_char_boundary(span.start))
+        across.map_or(end, |span| floor_character(text, span.start))
     }
 
     /// The same for the bytes of an artifact or a body; none if there was nothing to replace.
@@ -234,6 +232,12 @@ impl Search {
         let spans = view.originals(bytes, spans).into_iter();
         spans.map(|span| views::whole_escapes(bytes, span)).collect()
     }
+}
+
+/// The nearest boundary of a character in UTF-8 that isn't behind this place.
+fn floor_character(text: &[u8], at: usize) -> usize {
+    let is_inside = |at: &usize| text.get(*at).is_some_and(|byte| byte & 0xC0 == 0x80);
+    at - (0..at.min(3)).take_while(|back| is_inside(&(at - back))).count()
 }
 
 /// In order, with those that overlap or touch made one.

@@ -33,6 +33,25 @@ pub struct ToolTraits {
     pub approval: bool,
 }
 
+impl ToolTraits {
+    /// What a tool says of itself, for people; empty if nothing. The template is last, so that no two read the same.
+    pub fn words(&self) -> String {
+        let words = [
+            (self.read_only, "read-only"),
+            (self.destructive, "destructive"),
+            (self.idempotent, "idempotent"),
+            (self.exclusive, "exclusive"),
+            (self.previews, "previews"),
+            (self.approval, "approval"),
+        ];
+        let words = words.into_iter().filter(|(holds, _)| *holds);
+        let timeout = self.timeout_ms.map(|timeout| format!("at most {timeout} ms"));
+        let resource = self.resource.as_ref().map(|resource| format!("resource {resource}"));
+        let words = words.map(|(_, word)| word.to_owned()).chain(timeout).chain(resource);
+        words.collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// A tool as the model and the agent loop see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolSpec {
@@ -155,5 +174,37 @@ mod bytes_as_text {
             Content::Text(text) => text.into_bytes(),
             Content::Bytes(bytes) => bytes,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traits_are_words() {
+        let check = |found: ToolTraits, expected: &str| assert_eq!(found.words(), expected);
+        check(ToolTraits::default(), "");
+        check(
+            ToolTraits {
+                read_only: true,
+                idempotent: true,
+                resource: Some("file:{/path}".to_owned()),
+                timeout_ms: Some(5),
+                ..ToolTraits::default()
+            },
+            "read-only, idempotent, at most 5 ms, resource file:{/path}",
+        );
+        check(
+            ToolTraits {
+                destructive: true,
+                exclusive: true,
+                previews: true,
+                approval: true,
+                touches_workspace: true,
+                ..ToolTraits::default()
+            },
+            "destructive, exclusive, previews, approval",
+        );
     }
 }

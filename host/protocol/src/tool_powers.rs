@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::FileAccess;
 use crate::policy::{Effective, HttpRule, KvAccess, Origin, Power, Ruling};
 
@@ -17,7 +19,8 @@ pub struct ToolPowers {
 }
 
 /// A directory that a plugin sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Reachable {
     pub path: String,
     pub access: FileAccess,
@@ -73,7 +76,12 @@ impl Reachable {
 }
 
 fn request(rule: &HttpRule) -> String {
-    format!("send {} requests to {}", rule.methods.join(", "), rule.url())
+    let special: Vec<String> = rule.addresses.iter().map(ToString::to_string).collect();
+    let place = match special.is_empty() {
+        true => String::new(),
+        false => format!(", also where that leads to {}", special.join(" or ")),
+    };
+    format!("send {} requests to {}{place}", rule.methods.join(", "), rule.url())
 }
 
 #[cfg(test)]
@@ -114,7 +122,7 @@ mod tests {
             files: FileAccess::ReadWrite,
             http: vec![
                 HttpRule::parse("https://api.example.com/v1/", &post, &[]).unwrap(),
-                HttpRule::parse("https://**.example.org/", &[], &[]).unwrap(),
+                HttpRule::parse("https://**.example.org/", &[], &["10.0.0.0/8".to_owned()]).unwrap(),
             ],
             secrets: vec!["key".to_owned()],
             kv: KvAccess::Shared,
@@ -126,7 +134,7 @@ mod tests {
                 "read and write the files of /work",
                 "read the files of /docs",
                 "send POST requests to https://api.example.com/v1/",
-                "send GET, HEAD requests to https://**.example.org/",
+                "send GET, HEAD requests to https://**.example.org/, also where that leads to 10.0.0.0/8",
                 "have the secret `key` sent, without seeing it",
                 "keep values that it sees again in all sessions",
             ],

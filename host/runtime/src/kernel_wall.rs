@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use sandbar_plugins::linked_files;
 use sandbar_plugins::wall::{self, Access, Reach};
-use sandbar_protocol::{Error, ErrorKind, FileAccess, Result};
+use sandbar_plugins::{LockFile, linked_files};
+use sandbar_protocol::{Error, ErrorKind, FileAccess, Result, SystemClock};
 
 use crate::config::Config;
 use crate::config::models::ModelConfig;
-use crate::config::secrets::SecretRef;
 use crate::config::sources::certificate_places;
+use crate::own_places::{WORKSPACES, secret_files};
 
 /// Where the system's C library looks for what names stand for.
 const NAMES: &[&str] = &[
@@ -105,7 +106,11 @@ fn make_lock(lock: &Path, config: &Config) {
         .filter_map(|directory| directory.read_dir().ok());
     let mut files = files.flatten().flatten();
     if files.any(|file| file.path().extension().is_some_and(|extension| extension == "wasm")) {
-        let _ = std::fs::File::options().create(true).append(true).open(lock);
+        let lock = LockFile {
+            path: lock.to_owned(),
+            clock: Arc::new(SystemClock),
+        };
+        let _ = lock.begin();
     }
 }
 
@@ -113,7 +118,6 @@ fn make_lock(lock: &Path, config: &Config) {
 /// link can be made.
 const OWN_FOLDERS: [&str; 3] = ["cache", CACHE, WORKSPACES];
 const CACHE: &str = "cache/components";
-const WORKSPACES: &str = "workspaces";
 
 /// Refuses a workspace of the journal that is outside of the wall of this process, if it has one. Of the kernel the user would only
 /// learn that something was denied.
@@ -158,7 +162,12 @@ fn reach(config: &Config) -> Vec<Reach> {
     let mut reach = vec![
         some("data", Access::Keep, data),
         some("plugins", Access::Read, plugins),
-        some("lock", Access::Keep, config.lock_file.clone()),
+        // A link would open another file, whoever made it.
+        some(
+            "lock",
+            Access::Keep,
+            config.lock_file.clone().filter(|lock| !lock.is_symlink()),
+        ),
         some("scripts", Access::Read, scripts),
         some("secrets", Access::Read, secrets),
         some("names", Access::Read, NAMES.iter().map(PathBuf::from)),
@@ -222,22 +231,11 @@ fn in_workspaces(config: &Config) -> Access {
 }
 
 fn scripts_and_secrets(config: &Config) -> (Vec<PathBuf>, Vec<PathBuf>) {
-    let credentials = config.secrets.values().filter_map(|secret| file_of(&secret.value));
-    let (mut scripts, mut secrets) = (Vec::new(), credentials.collect::<Vec<_>>());
-    for model in config.models.values() {
-        match model {
-            ModelConfig::Scripted { script } => scripts.push(script.clone()),
-            ModelConfig::OpenAi(model) => secrets.extend(model.api_key.as_ref().and_then(file_of)),
-        }
-    }
-    (scripts, secrets)
-}
-
-fn file_of(secret: &SecretRef) -> Option<PathBuf> {
-    match secret {
-        SecretRef::File(path) => Some(path.clone()),
-        SecretRef::Env(_) => None,
-    }
+    let scripts = config.models.values().filter_map(|model| match model {
+        ModelConfig::Scripted { script } => Some(script.clone()),
+        ModelConfig::OpenAi(_) => None,
+    });
+    (scripts.collect(), secret_files(config).collect())
 }
 
 /// The usual places, and those that the environment names, with what links there lead to. There are hundreds of links in a directory of

@@ -1,21 +1,24 @@
 //! From a configuration to what a runtime works with: plugins, models, grants.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sandbar_llm::{ApiKey, OpenAiModel, OpenAiSettings, ScriptedModel};
 use sandbar_plugins::{
-    EgressSettings, Grant, GuestLimits, Kind, LockFile, Mount, Plugins, PluginsConfig, Preparation, Resolver, Verified,
-    Workspace,
+    EgressSettings, Grant, GuestLimits, Kind, LockFile, Mount, MountRoom, Plugins, PluginsConfig, Preparation,
+    Resolver, Verified, Workspace, read_regular_text, why_unread,
 };
-use sandbar_protocol::{Clock, Error, ErrorKind, Model, Protected, Result, SystemClock, Tool};
+use sandbar_protocol::{AuditEntry, Clock, Error, ErrorKind, Model, Protected, Result, SystemClock, Tool};
+
+use sandbar_store::{Store, StoreOptions};
 
 use crate::bundled::BUNDLED;
 use crate::config::Config;
 use crate::config::models::{ModelConfig, OpenAiConfig};
-use crate::config::secrets::{Secret, SecretRef};
+use crate::config::secrets::SecretRef;
+use crate::own_places;
 use crate::secrets::Secrets;
 
 /// What comes in from outside besides the configuration.
@@ -75,7 +78,32 @@ impl std::fmt::Debug for OpenOptions {
 
 /// The plugins of a configuration, without a journal and without secrets: what `plugins list` needs.
 pub async fn load_plugins(config: &Config, options: &OpenOptions) -> Result<Arc<Plugins>> {
-    load_plugins_with(config, options, EgressSettings::default()).await
+    let plugins = load_plugins_with(config, options, EgressSettings::default()).await?;
+    if !plugins.recorded().is_empty() && options.journal == Journal::Disk {
+        let clock = options.clock.clone();
+        let store = Store::open(
+            &config.data_dir,
+            StoreOptions {
+                clock,
+                ..StoreOptions::default()
+            },
+        )?;
+        audit_recorded(&plugins, &store).await?;
+    }
+    Ok(plugins)
+}
+
+/// Accounts for the plugins that `sandbar.lock` had nothing of, by whichever command they were first seen.
+pub(crate) async fn audit_recorded(plugins: &Plugins, store: &Store) -> Result<()> {
+    for name in plugins.recorded() {
+        let entry = AuditEntry {
+            plugin: Some(name.clone()),
+            digest: plugins.get(name).map(|plugin| plugin.digest.clone()),
+            ..AuditEntry::of("plugin.record", name)
+        };
+        store.audit(entry).await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn load_plugins_with(
@@ -102,6 +130,7 @@ pub(crate) async fn load_plugins_with(
         max_instances: config.max_instances,
         guest_memory_bytes: config.guest_memory_bytes,
         egress,
+        own_places: own_places::of(config),
     };
     let progress = options.progress.clone();
     Plugins::open(settings, move |preparation| {
@@ -123,7 +152,9 @@ pub fn verify_plugins(config: &Config) -> Result<Vec<Verified>> {
         .with_hint("a program that embeds Sandbar names one as `Config::lock_file`")
     })?;
     let clock = Arc::new(SystemClock);
-    sandbar_plugins::verify(&config.plugin_directories, BUNDLED, &LockFile { path, clock })
+    let lock = LockFile { path, clock };
+    let cache = config.data_dir.join("cache").join("components");
+    sandbar_plugins::verify(&config.plugin_directories, BUNDLED, &lock, &cache)
 }
 
 /// Refuses names in the configuration that no plugin has. A broken plugin has its name; using it says why it is broken.
@@ -151,9 +182,9 @@ pub(crate) fn models(
         .iter()
         .map(|(name, model)| {
             let model: Arc<dyn Model> = match model {
-                ModelConfig::Scripted { script } => Arc::new(ScriptedModel::load(name.as_str(), script)?),
+                ModelConfig::Scripted { script } => Arc::new(scripted(name, script)?),
                 ModelConfig::OpenAi(model) => {
-                    let settings = openai_settings(name, model, options, secrets.key(name));
+                    let settings = openai_settings(name, model, options, secrets);
                     match settings.key {
                         ApiKey::Missing(error) if needed == Some(name) => return Err(error),
                         _ => Arc::new(OpenAiModel::new(settings)?),
@@ -165,13 +196,22 @@ pub(crate) fn models(
         .collect()
 }
 
-fn openai_settings(
-    name: &str,
-    model: &OpenAiConfig,
-    options: &OpenOptions,
-    key: Option<&Result<Secret>>,
-) -> OpenAiSettings {
-    let key = match key {
+/// The largest script that is read.
+const MAX_SCRIPT_BYTES: u64 = 16 << 20;
+
+pub(crate) fn scripted(name: &str, path: &Path) -> Result<ScriptedModel> {
+    let origin = path.display().to_string();
+    let text = read_regular_text(path, MAX_SCRIPT_BYTES).map_err(|error| {
+        let message = format!("the script `{origin}` can't be read: {}", why_unread(&error));
+        Error::new(ErrorKind::Config, "script-invalid", message)
+            .with_hint("a script is a TOML file with a list of `[[reply]]`")
+            .with_source(error)
+    })?;
+    ScriptedModel::parse(name, &text, origin)
+}
+
+fn openai_settings(name: &str, model: &OpenAiConfig, options: &OpenOptions, secrets: &Secrets) -> OpenAiSettings {
+    let key = match secrets.key(name) {
         None => ApiKey::None,
         Some(Ok(secret)) => ApiKey::Known {
             value: secret.expose().to_owned(),
@@ -185,6 +225,7 @@ fn openai_settings(
         server: model.server,
         base_url: model.base_url.clone(),
         key,
+        protected: secrets.protected.clone(),
         sampling: model.sampling.clone(),
         headers: model.headers.clone().into_iter().collect(),
         extra: model.extra.clone(),
@@ -201,9 +242,13 @@ pub(crate) fn grants(config: &Config) -> Result<BTreeMap<String, Grant>> {
         .iter()
         .map(|(plugin, grant)| {
             let mounts = grant.mounts.iter().map(|mount| {
+                let room = match mount.quota_bytes {
+                    Some(quota) => MountRoom::Quota(quota),
+                    None => MountRoom::Added(config.workspace_bytes),
+                };
                 Ok(Mount {
                     name: mount.name.clone(),
-                    directory: Arc::new(Workspace::open(&mount.path, config.workspace_bytes)?),
+                    directory: Arc::new(Workspace::mounted(&mount.path, &mount.name, room)?),
                     access: mount.access,
                 })
             });
@@ -264,5 +309,16 @@ mod tests {
         let models = open("api_key = 'file:key'\n").expect("both models");
         assert_eq!(models.keys().collect::<Vec<_>>(), ["m", "o"]);
         assert!(!format!("{models:?}").contains("12345678"));
+    }
+
+    #[test]
+    fn scripts_are_files() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("replies.toml");
+        let error = scripted("script", &path).expect_err("it isn't there");
+        let expected = format!("the script `{}` can't be read: entity not found", path.display());
+        assert_eq!((error.code.as_str(), error.message), ("script-invalid", expected));
+        std::fs::write(&path, "[[reply]]\ntext = 'a'").expect("a file");
+        assert_eq!(scripted("script", &path).expect("a script").name(), "script");
     }
 }

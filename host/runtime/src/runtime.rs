@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sandbar_agent::{Attended, Cancel, Inbox, ResourceLocks, RunPlace, Tape};
 use sandbar_plugins::{EgressSettings, Plugins};
 use sandbar_protocol::{
-    Answer, Answerers, AuditEntry, Error, ErrorKind, Result, RunId, RunRequest, RunResult, StopReason, SuspensionId,
-    ToolPowers, ToolSpec, kill_point,
+    Answer, Answerers, Error, ErrorKind, Result, RunId, RunRequest, RunResult, StopReason, SuspensionId, ToolPowers,
+    ToolSpec, kill_point,
 };
 use sandbar_store::{Store, StoreOptions, SuspensionState, run_finished};
 use tokio::sync::oneshot;
@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use crate::config::Config;
 use crate::delegation;
 use crate::health;
-use crate::open::{Journal, OpenOptions, check_names, grants, load_plugins_with, models};
+use crate::open::{Journal, OpenOptions, audit_recorded, check_names, grants, load_plugins_with, models};
+use crate::own_places;
 use crate::replay::Replay;
 use crate::secrets::Secrets;
 use crate::sessions::Sessions;
@@ -79,6 +80,7 @@ impl Runtime {
     }
 
     pub async fn open_with(config: Config, options: OpenOptions) -> Result<Self> {
+        own_places::check(&config)?;
         let secrets = Secrets::read(&config);
         if let Some(protect) = &options.protect {
             protect(secrets.protected.clone());
@@ -97,16 +99,14 @@ impl Runtime {
         };
         let egress = EgressSettings {
             resolver: options.resolver.clone(),
-            ..secrets.egress(&config, store.audit_sink())
+            ..secrets.egress(&config, &store)
         };
         let plugins = load_plugins_with(&config, &options, egress).await?;
         check_names(&config, &plugins)?;
         if let Some(agent) = config.agents.get(&config.default_agent) {
             secrets.check(&config, &plugins, &agent.plugins)?;
         }
-        for name in plugins.recorded() {
-            store.audit(recorded(&plugins, name)).await?;
-        }
+        audit_recorded(&plugins, &store).await?;
         if config.put_aside {
             plugins.watch(health::watch(&store)?);
         }
@@ -131,6 +131,11 @@ impl Runtime {
                 watch: Mutex::default(),
             }),
         })
+    }
+
+    /// Secrets that are so short that nothing is searched for them: whoever runs the program should know.
+    pub fn short_secrets(&self) -> Vec<Error> {
+        self.shared.secrets.short()
     }
 
     pub fn plugins(&self) -> &Arc<Plugins> {
@@ -358,15 +363,6 @@ impl Runtime {
         }
         // Their sessions are free for others then. Where the journal has failed, who used it has been told.
         let _ = self.shared.store.settle().await;
-    }
-}
-
-/// A plugin that `sandbar.lock` had nothing of.
-fn recorded(plugins: &Plugins, name: &str) -> AuditEntry {
-    AuditEntry {
-        plugin: Some(name.to_owned()),
-        digest: plugins.get(name).map(|plugin| plugin.digest.clone()),
-        ..AuditEntry::of("plugin.record", name)
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sandbar_plugins::{EgressSettings, Plugins, SecretEntry};
-use sandbar_protocol::{AuditSink, Error, Protected, Result};
+use sandbar_protocol::{Error, ErrorKind, MIN_PROTECTED_BYTES, Protected, Result};
+use sandbar_store::Store;
 
 use crate::config::Config;
 use crate::config::credentials::Credential;
@@ -20,6 +21,51 @@ pub(crate) struct Secrets {
     /// By model; those that need none aren't here.
     keys: BTreeMap<String, Result<Secret>>,
     pub(crate) protected: Arc<Protected>,
+}
+
+/// What is wrong with the values behind a configuration's references. None of them is in it.
+#[derive(Debug, Clone, Default)]
+pub struct SecretsReport {
+    /// What a grant or an agent needs isn't there, or is no secret that can be sent: runs end with it.
+    pub problems: Vec<Error>,
+    /// What nobody needs isn't there, or is so short that it isn't looked for.
+    pub warnings: Vec<Error>,
+}
+
+/// Looks whether each secret, and each model's key, is where the configuration says.
+pub fn check_secrets(config: &Config) -> SecretsReport {
+    let secrets = Secrets::read(config);
+    let mut report = SecretsReport {
+        warnings: secrets.short(),
+        ..SecretsReport::default()
+    };
+    let granted = |name: &String| {
+        let mut grants = config.grants.values();
+        grants.any(|grant| grant.powers.powers.secrets.contains(name))
+    };
+    let used = |model: &String| config.agents.values().any(|agent| agent.model == *model);
+    let missing = secrets
+        .missing
+        .iter()
+        .map(|(name, error)| (granted(name), error.clone()));
+    let keys = secrets.keys.iter().filter_map(|(model, key)| match key {
+        Err(error) => Some((used(model), error.clone())),
+        Ok(key) if key.expose().chars().any(char::is_control) => Some((used(model), broken_key(model))),
+        Ok(_) => None,
+    });
+    for (is_needed, error) in missing.chain(keys) {
+        match is_needed {
+            true => report.problems.push(error),
+            false => report.warnings.push(error),
+        }
+    }
+    report
+}
+
+fn broken_key(model: &str) -> Error {
+    let message = format!("the key of the model `{model}` contains a line break or another control character");
+    Error::new(ErrorKind::Config, "config-bad-secret", message)
+        .with_hint("a key is one line of text without control characters")
 }
 
 impl Secrets {
@@ -54,16 +100,29 @@ impl Secrets {
         }
     }
 
+    /// Those that are not looked for, since they can't be told from other text.
+    pub(crate) fn short(&self) -> Vec<Error> {
+        let short = |name: &String| {
+            let message = format!(
+                "the secret `{name}` has fewer than {MIN_PROTECTED_BYTES} bytes: it is sent, but what plugins and models say isn't searched for it"
+            );
+            Error::new(ErrorKind::Config, "config-short-secret", message)
+                .with_hint(format!("use one of {MIN_PROTECTED_BYTES} bytes or more"))
+        };
+        self.protected.too_short().iter().map(short).collect()
+    }
+
     /// The key of a model; none where it needs none.
     pub(crate) fn key(&self, model: &str) -> Option<&Result<Secret>> {
         self.keys.get(model)
     }
 
-    pub(crate) fn egress(&self, config: &Config, audit: AuditSink) -> EgressSettings {
+    pub(crate) fn egress(&self, config: &Config, store: &Store) -> EgressSettings {
         EgressSettings {
             secrets: self.entries.clone(),
             protected: self.protected.clone(),
-            audit,
+            audit: store.audit_sink(),
+            audit_first: store.audit_commit(),
             proxy: config.proxy.clone(),
             ..EgressSettings::default()
         }

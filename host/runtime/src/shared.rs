@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::config::agents::AgentConfig;
 use crate::kernel_wall::check_workspace;
 use crate::open::{OpenOptions, no_agent};
+use crate::own_places;
 
 use crate::secrets::Secrets;
 use crate::sessions::{self, Kept, Sessions};
@@ -346,6 +347,9 @@ impl Shared {
                 format!("there is no workspace `{id}`"),
             )
         })?;
+        if workspace.kind == WorkspaceKind::User {
+            own_places::check_workspace(&workspace.path, &self.config)?;
+        }
         check_workspace(&workspace.path, &self.config)?;
         self.workspace_at(workspace.kind, &workspace.path)
     }

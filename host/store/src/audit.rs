@@ -5,14 +5,14 @@
 
 use rusqlite::{Connection, Row, params};
 use sandbar_protocol::{
-    Approval, AuditDecision, AuditEntry, AuditSink, DecidedBy, Error, Event, EventBody, Result, RunId, SessionId,
-    SuspensionKind, kill_point,
+    Approval, AuditCommit, AuditDecision, AuditEntry, AuditSink, DecidedBy, Error, Event, EventBody, Result, RunId,
+    SessionId, SuspensionKind, kill_point,
 };
 
 use crate::audit_chain::{AuditCheck, AuditHash, AuditRecord, AuditSpan, audit_damaged, columns_of};
 use crate::columns;
 use crate::error::Doing as _;
-use crate::queue::Command;
+use crate::queue::{Change, Command};
 use crate::store::Store;
 use crate::suspensions;
 
@@ -52,6 +52,21 @@ impl Store {
             if let Err(error) = writer.queue.push(command) {
                 not_written(&entry, &error);
             }
+        })
+    }
+
+    /// Takes entries, and is ready when all of them are committed, in one transaction, with whatever others wait for.
+    pub fn audit_commit(&self) -> AuditCommit {
+        // As above, not the store itself.
+        let (writer, clock, on_disk) = (self.writer(), self.shared_clock(), self.directory().is_some());
+        std::sync::Arc::new(move |entries: Vec<AuditEntry>| {
+            let (writer, now_ms) = (writer.clone(), clock.now_ms());
+            Box::pin(async move {
+                let change = Change(Box::new(move |_| Ok(entries.clone())));
+                writer
+                    .ask(on_disk, |reply| Command::Change { change, now_ms, reply })
+                    .await
+            })
         })
     }
 

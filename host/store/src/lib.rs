@@ -39,7 +39,7 @@ mod tests;
 mod workspaces;
 mod writer;
 
-pub use approvals::{ApprovalPlace, NewApproval, StandingApproval};
+pub use approvals::{ApprovalPlace, NewApproval, StandingApproval, WantedApproval};
 pub use audit::AuditFilter;
 pub use audit_chain::{AuditCheck, AuditHash, AuditRecord, AuditSpan};
 pub use effects::{EffectKind, EffectOutcome, EffectSummary};

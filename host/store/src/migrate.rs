@@ -6,7 +6,7 @@ use sandbar_protocol::{Error, ErrorKind, Result};
 use crate::error::Doing as _;
 
 /// Step `n` brings a database from version `n` to `n + 1`. A released step is never edited: a change is a new step.
-const STEPS: &[&str] = &[FIRST, SUSPENSIONS, KEY_VALUES, AUDIT];
+const STEPS: &[&str] = &[FIRST, SUSPENSIONS, KEY_VALUES, AUDIT, AUTHORITY];
 
 const FIRST: &str = "
 CREATE TABLE workspaces (
@@ -169,6 +169,13 @@ CREATE TABLE plugin_health (
     put_aside_ms INTEGER,
     PRIMARY KEY (plugin, digest)
 ) WITHOUT ROWID, STRICT;
+";
+
+/// Nobody knows what the person was told who gave an approval before: they are asked again.
+const AUTHORITY: &str = "
+DELETE FROM approvals;
+-- As JSON, what the tool could do; null for a tool of the embedding program.
+ALTER TABLE approvals ADD COLUMN authority TEXT NOT NULL DEFAULT 'null';
 ";
 
 /// Refuses a database that a newer Sandbar has written, before anything in it is touched.

@@ -61,7 +61,7 @@ impl Redaction {
         let mut held_back = lock(&self.held_back);
         let held = held_back.entry(effect.to_owned()).or_default();
         held.push_str(text);
-        let rest = held.split_off(self.protected.settled(held));
+        let rest = held.split_off(self.protected.settled(held.as_bytes()));
         let settled = std::mem::replace(held, rest);
         Some(self.protected.redact(&settled).into_owned())
     }

@@ -11,11 +11,10 @@ use sandbar_protocol::{
     Answer, AuditEntry, Clock, Event, KvCall, KvReply, KvSpace, Protected, Result, RunId, SessionId, SuspensionId,
     SystemClock, WorkspaceId, kill_point,
 };
-use tokio::sync::oneshot;
 
-use crate::approvals::{self, NewApproval, StandingApproval};
+use crate::approvals::{self, NewApproval, StandingApproval, WantedApproval};
 use crate::effects::{self, EffectSummary};
-use crate::error::{Doing as _, session_not_found, writer_gone};
+use crate::error::{Doing as _, session_not_found};
 use crate::follow::Follow;
 use crate::live::{Live, LiveSessions};
 use crate::process::Process;
@@ -232,17 +231,11 @@ impl Store {
             .await
     }
 
-    /// Who allowed a tool to be called without asking, if somebody did.
-    pub fn approved_by(
-        &self,
-        tool: &str,
-        digest: &str,
-        session: &SessionId,
-        workspace: Option<&WorkspaceId>,
-    ) -> Result<Option<String>> {
+    /// Who allowed a tool to be called without asking, with all that it can do by now, if somebody did.
+    pub fn approved_by(&self, wanted: &WantedApproval<'_>) -> Result<Option<String>> {
         self.shared
             .readers
-            .read(|connection| approvals::holds(connection, tool, digest, session, workspace))
+            .read(|connection| approvals::holds(connection, wanted))
     }
 
     /// Oldest first.
@@ -477,14 +470,7 @@ impl Store {
 
     /// Has the writer do something, and waits for its answer.
     pub(crate) async fn ask(&self, command: impl FnOnce(Reply) -> Command) -> Result<()> {
-        let (reply, answer) = oneshot::channel();
-        if self.directory().is_some() {
-            self.queue().push(command(reply))?;
-        } else {
-            self.queue().push_quietly(command(reply))?;
-            self.shared.writer.assist();
-        }
-        answer.await.unwrap_or_else(|_| Err(writer_gone()))
+        self.shared.writer.ask(self.directory().is_some(), command).await
     }
 }
 

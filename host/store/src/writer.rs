@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 use sandbar_protocol::{Error, EventBody, Result, kill_point};
+use tokio::sync::oneshot;
 
 use crate::audit::{self, AuditRows};
 use crate::effects::EffectRows;
@@ -101,6 +102,18 @@ impl Writer {
             let _writing = lock(&self.writing);
             self.write(self.queue.take());
         }
+    }
+
+    /// Does something, and gives the answer when it is done.
+    pub(crate) async fn ask(&self, on_disk: bool, command: impl FnOnce(Reply) -> Command) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        if on_disk {
+            self.queue.push(command(reply))?;
+        } else {
+            self.queue.push_quietly(command(reply))?;
+            self.assist();
+        }
+        answer.await.unwrap_or_else(|_| Err(writer_gone()))
     }
 
     /// Writes on the caller's thread what is there now, unless a batch is being written. In memory that is much cheaper than

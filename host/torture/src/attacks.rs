@@ -34,8 +34,16 @@ pub enum Given {
     Nothing,
     /// Writing in the workspace.
     Files,
+    /// Writing in the workspace, and in the directory in which the configuration, the plugins and the data are.
+    Project,
     /// An instance that lasts as long as its session.
     Instance,
+    /// Requests to two servers of this machine; a third isn't granted.
+    Network,
+    /// Keeping things for the session.
+    Kv,
+    /// The same servers, and a secret for one of them; files and keys, to carry it away.
+    Secret,
 }
 
 /// What must come of it.
@@ -71,14 +79,16 @@ impl Attack {
 const TIME: Ends = Ends::Error(&["cpu-limit", "wall-limit"]);
 const TRAPPED: Ends = Ends::Error(&["plugin-trapped"]);
 const TOO_MUCH: Ends = Ends::Error(&["transfer-limit"]);
+const TOO_MANY: Ends = Ends::Error(&["too-many-requests"]);
 const BAD_DESCRIBE: Ends = Ends::Error(&["bad-describe"]);
 const REFUSED: Ends = Ends::Error(&["refused"]);
 const NOT_COMPILED: Ends = Ends::Error(&["compile-refused"]);
 /// What most of those that are written by hand answer if nobody stops them.
 const DONE: Ends = Ends::Answer("done");
 
-const WALL: &str = "time on the clock of a call";
-const TIMES: &str = "processor time, else the clock";
+pub(crate) const WALL: &str = "time on the clock of a call";
+pub(crate) const TIMES: &str = "processor time, else the clock";
+pub(crate) const HOARD: &str = "memory of an instance";
 const TRANSFER: &str = "8 MiB to the host in a call";
 const ABI: &str = "canonical ABI: checked as it is read";
 const HANDLES: &str = "1,000 handles of an instance";
@@ -144,6 +154,7 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
         BOUNDARY,
         SELF_DESCRIPTION,
         POWERS,
+        OUTSIDE,
         PATTERNS,
         FILES_AND_CODE,
     ]
@@ -167,7 +178,9 @@ pub const TIME_AND_CALLS: &[Attack] = &[
     called("stream_leak", "opens streams without end", Ends::Error(&["handle-limit"]), HANDLES),
     called("clock_flood", "asks for the time, for ever", TIME, TIMES),
     called("random_flood", "asks for random bytes, for ever", TIME, TIMES),
-    called("random_huge", "asks for 2⁶⁴ - 1 random bytes", TRAPPED, "64 KiB of random bytes in a call of the host"),
+    called("random_most", "asks for 64 KiB of random bytes", DONE, "this much it may have"),
+    called("random_huge", "asks for a byte more", TRAPPED, "64 KiB of random bytes in a call of the host"),
+    called("random_endless", "asks for 2⁶⁴ - 1 random bytes", TRAPPED, "64 KiB of random bytes in a call of the host"),
     tool("stdout_flood", "flood", Given::Nothing, "prints for ever", TIME, TIMES),
     tool("stderr_flood", "flood", Given::Nothing, "prints to standard error for ever", TIME, TIMES),
     tool("log_flood", "flood", Given::Nothing, "logs 16 MiB, then for ever", TOO_MUCH, TRANSFER),
@@ -182,15 +195,15 @@ pub const TIME_AND_CALLS: &[Attack] = &[
 
 #[rustfmt::skip] // A row is a line.
 pub const MEMORY: &[Attack] = &[
-    tool("memory_bomb", "allocate", Given::Nothing, "takes memory until there is none", Ends::Error(&["memory-limit", "guest-memory-exhausted"]), "memory of an instance"),
+    tool("memory_bomb", "allocate", Given::Nothing, "takes memory until there is none", Ends::Error(&["memory-limit", "guest-memory-exhausted"]), HOARD),
     tool("memory_churn", "churn", Given::Nothing, "takes and frees memory for ever", Ends::Error(&["cpu-limit", "wall-limit", "guest-memory-exhausted"]), TIMES),
     called("memories_that_grow", "grows eight memories in turn", Ends::Error(&["memory-limit", "guest-memory-exhausted"]), "memory of an instance, as a sum"),
     called("grow_then_log", "hands the host 7 MiB, again and again", TIME, TIMES),
-    loaded("first_memory_too_large", "wants 3.7 GiB to begin with", Ends::Error(&["memory-limit"]), "memory of an instance"),
+    loaded("first_memory_too_large", "wants 3.7 GiB to begin with", Ends::Error(&["memory-limit"]), HOARD),
     loaded("many_memories", "has 20 memories", Ends::Error(&["instance-limit"]), "16 memories of an instance"),
     loaded("many_tables", "has 20 tables", Ends::Error(&["instance-limit"]), "16 tables of an instance"),
     loaded("many_instances", "has a hundred instances inside", Ends::Error(&["instance-limit"]), "64 core instances of a component"),
-    tool("table_bomb", "answer", Given::Nothing, "grows a table until it may not", Ends::Answer("answer"), "100,000 table elements"),
+    tool("table_bomb", "answer", Given::Nothing, "grows a table until it may not", Ends::Answer("100000"), "100,000 table elements"),
     tool("stack_overflow", "recurse", Given::Nothing, "calls itself for ever", TRAPPED, "its own stack"),
     called("deep_recursion", "calls itself for ever without memory", Ends::Error(&["stack-overflow"]), "512 KiB of stack"),
     called("deep_host_calls", "calls the host from ever deeper", Ends::Error(&["stack-overflow"]), "512 KiB of stack"),
@@ -261,9 +274,24 @@ pub const POWERS: &[Attack] = &[
     tool("truncate_read_only", "attack", Given::Files, "opens for reading, and truncates", REFUSED, "a reader's instance can't write"),
     tool("rename_read_only", "attack", Given::Files, "moves and links what it may only read", REFUSED, "a reader's instance can't write"),
     tool("grant_itself", "attack", Given::Files, "writes `sandbar.toml` and a manifest into its workspace", REFUSED, "grants are read from the operator's files, at the start"),
+    tool("own_places", "attack", Given::Project, "data, configuration, plugins and secrets of Sandbar, in a directory that it was given", REFUSED, "Sandbar's own places are in no guest's hands"),
     tool("file_leak", "attack", Given::Files, "opens files and never closes them", Ends::Error(&["open-files-limit", "handle-limit", "could-not-open"]), "open files of an instance, and of all"),
     tool("environment_peek", "attack", Given::Nothing, "looks for variables, arguments, a directory", REFUSED, "there are none"),
     tool("connect", "attack", Given::Nothing, "connects, listens, looks up names", REFUSED, "there is no network"),
+];
+
+#[rustfmt::skip] // A row is a line.
+pub const OUTSIDE: &[Attack] = &[
+    tool("http_flood", "attack", Given::Network, "sends requests without end", TOO_MANY, "100 requests of a session, then 20 a second"),
+    tool("http_to_private", "attack", Given::Network, "asks metadata services, private networks and other ports, also by redirects", REFUSED, "the addresses that were granted"),
+    tool("http_big_response", "attack", Given::Network, "fetches a body without an end", Ends::Error(&["too-large"]), "8 MiB of a response"),
+    tool("http_slow_server", "attack", Given::Network, "fetches a byte a second", Ends::Error(&["wall-limit"]), WALL),
+    tool("wasi_http_smuggle", "attack", Given::Network, "sends headers that are the host's, with `wasi:http`", REFUSED, "headers of the connection are the host's"),
+    tool("secret_echo", "attack", Given::Secret, "reads the secret from a server that echoes it, and puts it wherever it can", Ends::Answer("[redacted]"), "what comes back is searched"),
+    tool("secret_to_other_host", "attack", Given::Secret, "has the secret sent to another server", REFUSED, "a secret is for its hosts"),
+    tool("kv_flood", "attack", Given::Kv, "reads keys, for ever", Ends::Error(&["too-many-calls"]), "4,096 calls of `kv` in a call"),
+    tool("kv_big", "attack", Given::Kv, "keeps a value that is too large, then as many as it may", Ends::Error(&["quota"]), "64 KiB of a value, 4 MiB of all"),
+    tool("kv_other_space", "attack", Given::Kv, "reads what another plugin keeps", REFUSED, "a space is one plugin's"),
 ];
 
 #[rustfmt::skip] // A row is a line.

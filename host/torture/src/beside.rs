@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use futures::executor::block_on;
 use futures::future::BoxFuture;
 use sandbar_protocol::{
-    Answer, AuditEntry, KvCall, KvReply, KvScope, KvSpace, Result, SessionId, SuspensionId, WorkspaceId,
+    Answer, AuditEntry, Authority, KvCall, KvReply, KvScope, KvSpace, Result, SessionId, SuspensionId, WorkspaceId,
 };
 use sandbar_store::{ApprovalPlace, FAILURES_IN_A_ROW, NewApproval, Store, SuspensionState};
 
@@ -108,6 +108,7 @@ impl Beside {
         let new = NewApproval {
             tool: tool.clone(),
             digest: DIGEST.to_owned(),
+            authority: Some(Authority::default()),
             place,
             by: WHO.to_owned(),
         };

@@ -83,7 +83,7 @@ pub(crate) fn assemble(text: &str, tools: &[Described]) -> String {
     if imports {
         // Functions of the host are made before the module that calls them, so that memory is in a third one.
         whole.push_str(
-            "(core module $store (memory (export \"memory\") 1)\n  \
+            "(core module $store (memory (export \"memory\") 2)\n  \
                (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 8192)))\n\
              (core instance $store (instantiate $store))\n\
              (alias core export $store \"memory\" (core memory $memory))\n\

@@ -5,3 +5,5 @@
 pub mod attacks;
 mod bombs;
 pub mod components;
+pub mod ground;
+pub mod loopback;

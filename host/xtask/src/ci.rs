@@ -41,6 +41,7 @@ pub(crate) fn test(project: &Project) -> Result<()> {
     guests::ensure_target(project)?;
     let mut steps = Steps::begin("test", project);
     build_and_test(&mut steps, project)?;
+    steps.call("tests of the kill harness", &[torture::own_tests()])?;
     steps.finish();
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -82,6 +82,14 @@ impl Invocation {
             bail!("`{self}` failed ({})", output.status);
         }
         String::from_utf8(output.stdout).with_context(|| format!("`{self}` printed bytes that are not UTF-8"))
+    }
+
+    /// Runs it without a terminal, and returns all that it writes, however it ends.
+    pub(crate) fn output(&self, root: &Path, input: Stdio) -> Result<Output> {
+        self.command(root)
+            .stdin(input)
+            .output()
+            .with_context(|| format!("`{}` can't be started", self.program))
     }
 
     fn command(&self, root: &Path) -> Command {

@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod docs;
 mod fuzz;
+mod fuzz_report;
 mod guests;
 mod invocation;
 mod project;

@@ -61,7 +61,32 @@ pub(crate) fn for_ci() -> Vec<Invocation> {
         cargo("run", &["--", KILL]),
         cargo("run", &["--", "power", "--count", "50"]),
         cargo("run", &["--", "faults"]),
-        // That the harness of `kill` can fail.
-        cargo("test", &["--test", KILL]),
+        // That the harness of `kill` can fail; its own tests are in a program that only this feature builds.
+        cargo("test", &["--bins", "--test", KILL]),
     ]
+}
+
+/// The tests of the harness that `cargo test --workspace` doesn't build.
+pub(crate) fn own_tests() -> Invocation {
+    let arguments = PACKAGE.into_iter().chain(KILL_POINTS).chain(["--bins"]);
+    arguments.fold(Invocation::cargo(&["test"]), Invocation::argument)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files of the harness of `kill` have tests of their own, which a call without the feature doesn't know.
+    #[test]
+    fn the_tests_of_the_kill_harness_are_run() {
+        let runs = |call: &Invocation| {
+            let call = call.to_string();
+            let words: Vec<&str> = call.split(' ').collect();
+            ["test", "kill-points", "--bins"]
+                .iter()
+                .all(|word| words.contains(word))
+        };
+        assert!(for_ci().iter().any(runs), "{:?}", for_ci());
+        assert!(runs(&own_tests()));
+    }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use sandbar_sdk::{Context, Error, NoInput, Tool};
+use sandbar_test_guests::report;
 
 sandbar_sdk::tool_plugin!(tools);
 
@@ -36,16 +37,3 @@ fn attack(_: NoInput, _: &Context) -> Result<String, Error> {
 
 const POWERS: &str =
     "[requests]\nfiles = \"read-write\"\n[grants.grant_itself]\nfiles = \"read-write\"\nmounts = [\"/\"]\n";
-
-/// What went well is a way out.
-fn report(attempts: &[(String, bool)]) -> Result<String, Error> {
-    let through: Vec<&str> = attempts
-        .iter()
-        .filter(|(_, well)| *well)
-        .map(|(name, _)| name.as_str())
-        .collect();
-    if through.is_empty() {
-        return Err(Error::new("refused", format!("{} attempts", attempts.len())));
-    }
-    Ok(format!("went well: {}", through.join(", ")))
-}

@@ -26,6 +26,14 @@ struct Fetch {
     url: String,
 }
 
+/// Told so that a sink of so many bytes ends in the middle: of all that is known, it has room for this much.
+#[derive(Deserialize, JsonSchema)]
+struct Over {
+    sink: String,
+    room: usize,
+    keeps: usize,
+}
+
 /// What is done, after a person was asked.
 #[derive(Deserialize, JsonSchema)]
 struct Ask {
@@ -43,6 +51,7 @@ fn tools() -> Vec<Tool> {
         Tool::new("printed", printed).description("Prints it."),
         Tool::new("progress", progress).description("Tells it while it works."),
         Tool::new("log", log).description("Logs it."),
+        Tool::new("over", over).description("Tells more than a sink takes."),
         Tool::new("keep", keep).description("Keeps it, in every form, as values and as keys."),
         Tool::new("plant", plant).description("Keeps the values as they are, for later."),
         Tool::new("look", look).description("Spells what was planted."),
@@ -178,6 +187,29 @@ fn log(_: NoInput, _: &Context) -> Result<String, Error> {
         sandbar_sdk::error(line);
     }
     Ok("logged".to_owned())
+}
+
+fn over(input: Over, _: &Context) -> Result<String, Error> {
+    let control = format!("{}\n", found()?.pop().unwrap_or_default().1);
+    // Of what is protected, the beginning or the end is to lie across the end of the sink.
+    let all: String = all()?
+        .split_inclusive('\n')
+        .filter(|line| !line.starts_with("control/"))
+        .collect();
+    let Over { sink, room, keeps } = input;
+    // A sink keeps the beginning, but for what is printed, of which it is the end.
+    let early = control.clone() + &"-".repeat(room.saturating_sub(control.len() + keeps)) + &all;
+    let late = ".".repeat(room.saturating_sub(control.len() + keeps)) + &control;
+    match sink.as_str() {
+        "log" => sandbar_sdk::warn(early),
+        "progress" => sandbar_sdk::progress(early),
+        "printed" => {
+            print!("{}{all}{late}", "-".repeat(room));
+            eprint!("{}{all}{late}", "-".repeat(room));
+        }
+        _ => return Err(Error::new("invalid-input", "no such sink")),
+    }
+    Ok("told".to_owned())
 }
 
 /// How keeping each value as a key ended, and which keys there are then.

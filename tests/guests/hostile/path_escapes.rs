@@ -3,6 +3,7 @@
 use std::fs;
 
 use sandbar_sdk::{Context, Error, NoInput, Tool};
+use sandbar_test_guests::report;
 
 sandbar_sdk::tool_plugin!(tools);
 
@@ -54,17 +55,4 @@ fn outside(name: &str) -> bool {
     fs::read_dir(name).is_ok_and(|mut entries| {
         entries.any(|entry| entry.is_ok_and(|entry| matches!(entry.file_name().to_str(), Some("secret.txt" | "etc"))))
     })
-}
-
-/// What went well is a way out.
-fn report(attempts: &[(String, bool)]) -> Result<String, Error> {
-    let through: Vec<&str> = attempts
-        .iter()
-        .filter(|(_, well)| *well)
-        .map(|(name, _)| name.as_str())
-        .collect();
-    if through.is_empty() {
-        return Err(Error::new("refused", format!("{} attempts", attempts.len())));
-    }
-    Ok(format!("went well: {}", through.join(", ")))
 }

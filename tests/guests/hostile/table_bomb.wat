@@ -1,4 +1,4 @@
-;; A tool that makes its table longer until it is refused, and then answers `answer`.
+;; A tool that makes its table longer until it is refused, and then answers how many elements it has, in six digits.
 (component
   (core module $m
     (memory (export "memory") 1)
@@ -10,12 +10,23 @@
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8192))
     (func (export "describe") (result i32) (i32.const 16))
     ;; The result: `ok`, then the text as place and length; nothing else.
-    (data (i32.const 512) "\00\00\00\00" "\00\04\00\00" "\06\00\00\00")
+    (data (i32.const 512) "\00\00\00\00" "\00\08\00\00" "\06\00\00\00")
     (table $t 1 funcref)
     (func (export "call")
       (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+      (local $left i32) (local $digit i32)
+      ;; In great steps first, then one by one up to the last that it gets.
       (loop $again
-        (br_if $again (i32.ne (table.grow $t (ref.null func) (i32.const 100000)) (i32.const -1))))
+        (br_if $again (i32.ne (table.grow $t (ref.null func) (i32.const 10000)) (i32.const -1))))
+      (loop $again
+        (br_if $again (i32.ne (table.grow $t (ref.null func) (i32.const 1)) (i32.const -1))))
+      (local.set $left (table.size $t))
+      (local.set $digit (i32.const 2053))
+      (loop $again
+        (i32.store8 (local.get $digit) (i32.add (i32.const 48) (i32.rem_u (local.get $left) (i32.const 10))))
+        (local.set $left (i32.div_u (local.get $left) (i32.const 10)))
+        (local.set $digit (i32.sub (local.get $digit) (i32.const 1)))
+        (br_if $again (i32.ge_u (local.get $digit) (i32.const 2048))))
       (i32.const 512)))
 
   ;; From here on it is the same in each of these files: the interface `sandbar:plugin/tool`.

@@ -167,7 +167,7 @@ impl Effects {
     }
 }
 
-fn stored(store: &Store, id: &SuspensionId) -> Result<Option<Answer>> {
+pub(super) fn stored(store: &Store, id: &SuspensionId) -> Result<Option<Answer>> {
     Ok(store.suspension(id)?.and_then(|found| found.answer))
 }
 

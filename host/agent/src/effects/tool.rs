@@ -7,8 +7,9 @@ use sandbar_protocol::{
     Answer, Approval, DecidedBy, Error, ErrorKind, EventBody, Mend, ProgressSink, Result, SuspendedCall, Suspension,
     SuspensionKind, ToolInvocation, ToolOutcome, ToolOutput, ToolPowers, kill_point,
 };
-use sandbar_store::{ApprovalPlace, NewApproval};
+use sandbar_store::{ApprovalPlace, NewApproval, WantedApproval};
 
+use super::authority::{authority, may_it};
 use super::question::id_of;
 use super::{Admitted, Effect, Effects, Outcome, ToolEffect, timed};
 use crate::arguments;
@@ -58,9 +59,13 @@ impl Effects {
 
     async fn approve(&self, id: &str, call: &ToolEffect, admitted: Admitted) -> Result<Word> {
         let spec = admitted.tool.spec();
+        let number = self.number_of_approval(id, &admitted.tool).await?;
         // What was asked once is answered, whatever the rules say now.
-        let known = self.tape.suspension(&id_of(SuspensionKind::Approval, id, 1)).is_some();
-        let asks = self.ruling(call, &admitted.tool).rule == Rule::Ask;
+        let known = self
+            .tape
+            .suspension(&id_of(SuspensionKind::Approval, id, number))
+            .is_some();
+        let asks = number > 1 || self.ruling(call, &admitted.tool).rule == Rule::Ask;
         let decisions = &self.state.decisions;
         if !known && asks && matches!(self.attended, Attended::Allowing) {
             decisions.note(id, DecidedBy::Person(BEFOREHAND.to_owned()));
@@ -70,11 +75,15 @@ impl Effects {
             return Ok(Word::Given(Ok(admitted)));
         }
         if let (false, Some(writer)) = (known, &self.writer) {
-            let (digest, workspace) = (admitted.tool.digest(), self.workspace.as_ref());
-            let approved = writer
-                .store()
-                .approved_by(&spec.name, digest, &self.session, workspace)?;
-            if let Some(by) = approved {
+            let authority = authority(&admitted.tool);
+            let wanted = WantedApproval {
+                tool: &spec.name,
+                digest: admitted.tool.digest(),
+                authority: authority.as_ref(),
+                session: &self.session,
+                workspace: self.workspace.as_ref(),
+            };
+            if let Some(by) = writer.store().approved_by(&wanted)? {
                 decisions.note(id, DecidedBy::of_answer(&by));
                 return Ok(Word::Given(Ok(admitted)));
             }
@@ -91,12 +100,7 @@ impl Effects {
             Ok(preview) => preview,
             Err(error) => return Ok(Word::Given(Err(error))),
         };
-        let question = self.question(
-            SuspensionKind::Approval,
-            id,
-            1,
-            &format!("may `{}` be called?", call.name),
-        );
+        let question = self.question(SuspensionKind::Approval, id, number, &may_it(&call.name, number));
         let question = self.about(question, id, call, &admitted, preview);
         let answer = match self.ask_person(question).await?.without_answer() {
             Ok(answer) => answer,
@@ -148,6 +152,7 @@ impl Effects {
             let approval = NewApproval {
                 tool: call.name.clone(),
                 digest: admitted.tool.digest().to_owned(),
+                authority: authority(&admitted.tool),
                 place,
                 by: answer.by.clone(),
             };

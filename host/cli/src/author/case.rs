@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use regex::Regex;
-use sandbar::plugins::Kind;
+use sandbar::plugins::{Kind, read_regular_text};
 use sandbar::protocol::policy::KvAccess;
 use sandbar::protocol::{Error, ErrorKind, FileAccess, Result};
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::project::Project;
+use crate::author::MAX_TEXT_BYTES;
 use crate::failure::file_failed;
 
 /// One case, ready to be run.
@@ -117,7 +118,7 @@ pub(crate) fn read_cases(project: &Project) -> Result<Vec<Case>> {
     let directory = project.directory.join("tests");
     let mut cases = Vec::new();
     for path in toml_files(&directory)? {
-        let text = std::fs::read_to_string(&path).map_err(|error| file_failed("read", &path, error))?;
+        let text = read_regular_text(&path, MAX_TEXT_BYTES).map_err(|error| file_failed("read", &path, error))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         cases.extend(parse(&text, &format!("tests/{name}"), project.kind)?);
     }

@@ -14,3 +14,6 @@ pub(crate) use case::{Case, read_cases};
 pub(crate) use component::{Component, build};
 pub(crate) use project::{Language, Project, TemplateKind, create};
 pub(crate) use trial::{Trial, try_case};
+
+/// The largest file of an author's that is read as text.
+const MAX_TEXT_BYTES: u64 = 4 << 20;

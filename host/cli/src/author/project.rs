@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use sandbar::plugins::Kind;
+use sandbar::plugins::{Kind, read_regular_text};
 use sandbar::protocol::{Error, ErrorKind, Result};
 
 use super::packed;
+use crate::author::MAX_TEXT_BYTES;
 use crate::failure::file_failed;
 
 /// TOML files in a project that are no manifest of a plugin, whatever is in them.
@@ -119,7 +120,7 @@ fn manifest(directory: &Path) -> Result<(String, Kind)> {
         if path.extension().is_none_or(|extension| extension != "toml") || OTHERS.contains(&name.as_str()) {
             continue;
         }
-        let text = std::fs::read_to_string(&path).map_err(|error| file_failed("read", &path, error))?;
+        let text = read_regular_text(&path, MAX_TEXT_BYTES).map_err(|error| file_failed("read", &path, error))?;
         let table: toml::Table = toml::from_str(&text).map_err(|error| {
             let line = error
                 .span()

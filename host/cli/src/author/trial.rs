@@ -12,7 +12,7 @@ use sandbar::agent::WhenUsedUp;
 use sandbar::config::agents::AgentConfig;
 use sandbar::config::grants::Grant;
 use sandbar::config::models::ModelConfig;
-use sandbar::plugins::{CallStats, Kind, Status};
+use sandbar::plugins::{CallStats, Kind, Status, read_regular_text};
 use sandbar::protocol::policy::{KvAccess, PowerGrant, PowerSet};
 use sandbar::protocol::{
     Error, ErrorKind, EventBody, Limits, MemoryEntry, MemoryOp, MemoryOperation, MemoryOutcome, Result, RunRequest,
@@ -25,6 +25,7 @@ use super::case::{self, Case, Expect};
 use super::compare::Mismatch;
 use super::packed;
 use super::project::Project;
+use crate::author::MAX_TEXT_BYTES;
 use crate::failure::file_failed;
 
 const AGENT: &str = "test";
@@ -209,7 +210,7 @@ fn tightened(project: &Project, case: &Case, directory: &Path, place: &Path) -> 
     }
     let (component, manifest) = (format!("{}.wasm", project.name), format!("{}.toml", project.name));
     let (from, copy) = (directory.join(&manifest), place.join("plugins"));
-    let text = std::fs::read_to_string(&from).map_err(|error| file_failed("read", &from, error))?;
+    let text = read_regular_text(&from, MAX_TEXT_BYTES).map_err(|error| file_failed("read", &from, error))?;
     let bad = |why: &str| Error::new(ErrorKind::Plugin, "bad-manifest", format!("{}: {why}", from.display()));
     let mut table: toml::Table = toml::from_str(&text).map_err(|error| bad(error.message()))?;
     let written = table.entry("limits").or_insert_with(|| toml::Table::new().into());

@@ -13,6 +13,7 @@ use crate::commands::sessions::{no_journal, open};
 use crate::exit::Exit;
 use crate::failure::{Outcome, file_failed};
 use crate::lines::{count, moment};
+use crate::number;
 use crate::options::Options;
 use crate::sanitise::one_line;
 use crate::style::Style;
@@ -46,10 +47,10 @@ pub(crate) struct List {
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
     /// Not older than this: `90s`, `15m`, `2h` or `7d`
-    #[arg(long, value_name = "TIME", value_parser = span)]
+    #[arg(long, value_name = "TIME", value_parser = number::span)]
     since: Option<u64>,
     /// The newest so many
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = number::count)]
     limit: usize,
 }
 
@@ -72,7 +73,7 @@ pub(crate) struct Verify {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Export {
     /// Begin with this entry
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = number::number::<u64>("the number of an entry", 0..=u64::MAX, "`sandbar audit list` numbers them"))]
     from: u64,
 }
 
@@ -203,48 +204,5 @@ fn decider(by: &DecidedBy) -> String {
         DecidedBy::Person(name) => name.clone(),
         DecidedBy::Rule(line) => format!("rule {line}"),
         DecidedBy::Default => "default".to_owned(),
-    }
-}
-
-/// Milliseconds.
-fn span(text: &str) -> std::result::Result<u64, String> {
-    let wrong = || "a number and `s`, `m`, `h` or `d` are wanted, such as `15m`".to_owned();
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let ms: u64 = match unit {
-        's' => 1000,
-        'm' => 60_000,
-        'h' => 3_600_000,
-        'd' => 86_400_000,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    number.checked_mul(ms).ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans() {
-        let check = |text: &str, expected: Option<u64>| assert_eq!(span(text).ok(), expected, "{text}");
-        check("90s", Some(90_000));
-        check("15m", Some(900_000));
-        check("2h", Some(7_200_000));
-        check("7d", Some(604_800_000));
-        check("0s", Some(0));
-        for wrong in [
-            "",
-            "7",
-            "d",
-            "-1h",
-            "1w",
-            "7 d",
-            "1ü",
-            "99999999999999999999d",
-            "999999999999999999d",
-        ] {
-            check(wrong, None);
-        }
     }
 }

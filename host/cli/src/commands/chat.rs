@@ -11,7 +11,9 @@ use sandbar::store::RunSummary;
 use sandbar::{RunStream, Runtime};
 
 use crate::commands::plugins::open_runtime;
-use crate::commands::run::{agent_of, report, show, tell_of_unfinished, unfinished, warn_of_broken_plugins};
+use crate::commands::run::{
+    agent_of, report, show, tell_of_unfinished, unfinished, warn_of_broken_plugins, warn_of_short_secrets,
+};
 use crate::consent::{ConsentFlags, Desk};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -113,6 +115,7 @@ impl Conversation<'_> {
         // Better now than after the first message.
         self.runtime.tools(&agent)?;
         warn_of_broken_plugins(&self.runtime, &agent, self.terminal);
+        warn_of_short_secrets(&self.runtime, self.terminal);
         if self.interactive {
             let paint = self.terminal.paint(Stream::Err);
             let config = self.runtime.config();

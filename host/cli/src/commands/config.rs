@@ -1,15 +1,18 @@
 //! `sandbar config`: what holds, and where it was written.
 
 use clap::Subcommand;
+use sandbar::config::grants::Grant;
 use sandbar::config::origin::Origin;
 use sandbar::plugins::{Kind, Plugins, Status};
-use sandbar::protocol::Error;
+use sandbar::protocol::{Error, ErrorKind};
 use sandbar::{Config, config};
 use serde_json::json;
 
+use crate::commands::plugins::unrequested;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::lines::count;
+use crate::lock_notes;
 use crate::options::Options;
 use crate::progress::open_options;
 use crate::sanitise::{one_line, sanitise};
@@ -22,7 +25,7 @@ use crate::terminal::{Stream, Terminal};
 pub(crate) enum ConfigCommand {
     /// Show every key, its value, and where it was written
     Show,
-    /// Check the configuration and the names of plugins in it, and show every problem
+    /// Check the configuration, the names of plugins in it and where its secrets are, and show every problem
     Check,
     /// Print the JSON Schema of `sandbar.toml`
     Schema,
@@ -70,9 +73,15 @@ fn show(config: &Config, terminal: &Terminal) -> Outcome {
 fn check(config: &Config, terminal: &Terminal) -> Outcome {
     Options::enclose(config)?;
     let plugins = Options::block_on(async { Ok(sandbar::load_plugins(config, &open_options(terminal)).await?) })?;
-    let problems = problems(config, &plugins);
+    lock_notes::tell(&plugins, config, terminal);
+    let secrets = sandbar::check_secrets(config);
+    let mut problems = problems(config, &plugins);
+    problems.extend(secrets.problems);
     if !problems.is_empty() {
         return Err(Failure(problems));
+    }
+    for warning in warnings(config, &plugins).into_iter().chain(secrets.warnings) {
+        terminal.warning(&warning);
     }
     if terminal.json {
         terminal.json_line(&json!({ "ok": true }));
@@ -86,6 +95,24 @@ fn check(config: &Config, terminal: &Terminal) -> Outcome {
         terminal.line(&format!("{ok}  {}", facts.join(", ")));
     }
     Ok(Exit::Ok)
+}
+
+/// Grants that do nothing, since the plugin's own manifest doesn't request them.
+fn warnings(config: &Config, plugins: &Plugins) -> Vec<Error> {
+    let granted = |(name, grant): (&String, &Grant)| {
+        plugins
+            .get(name)
+            .map(|plugin| (plugin.name.clone(), unrequested(plugin, grant)))
+    };
+    let found = config.grants.iter().filter_map(granted);
+    let warning = |name: &str, (what, line): (String, String)| {
+        let message = format!("`grants.{name}` has no effect in one point: {what}");
+        Error::new(ErrorKind::Config, "grant-not-requested", message)
+            .with_hint(format!("take it out of `[grants.{name}]`, or write {line}"))
+    };
+    found
+        .flat_map(|(name, points)| points.into_iter().map(move |point| warning(&name, point)))
+        .collect()
 }
 
 /// Names of what isn't there, and broken plugins that an agent or a grant names.

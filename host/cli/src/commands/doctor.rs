@@ -5,8 +5,9 @@ mod walls;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, getrlimit};
 use sandbar::plugins::wall::enclosure;
-use sandbar::plugins::{EgressSettings, GuestLimits, Plugins, PluginsConfig, Status};
+use sandbar::plugins::{EgressSettings, GuestLimits, Plugins, PluginsConfig, RESERVED_BYTES, Status};
 use sandbar::protocol::{Error, Result};
 use sandbar::store::{Store, StoreOptions, prepare_directory};
 use sandbar::{Config, DEMO_PLUGINS};
@@ -17,7 +18,7 @@ use crate::failure::{Outcome, file_failed};
 use crate::lines::{count, duration, reason};
 use crate::options::Options;
 use crate::progress::open_options;
-use crate::sanitise::sanitise;
+use crate::sanitise::visible;
 use crate::style::Style;
 use crate::table::{Table, cell, plain};
 use crate::terminal::{Stream, Terminal};
@@ -46,6 +47,7 @@ struct Finding {
 impl Doctor {
     pub(crate) fn run(self, options: &Options, terminal: &Terminal) -> Outcome {
         let mut findings = vec![platform(), memory()];
+        findings.extend(address_space());
         match options.config_without_agent() {
             Ok(config) => {
                 findings.push(match options.has_no_agent() {
@@ -53,6 +55,7 @@ impl Doctor {
                     false => Finding::new(Health::Good, "configuration", "can be read".to_owned()),
                 });
                 findings.extend(data_directory(&config.data_dir));
+                findings.extend(secrets(&config));
                 Options::enclose(&config)?;
                 findings.extend(walls::of_host(enclosure(), &config));
                 findings.extend(Options::block_on(async { Ok(plugin_host(&config, terminal).await) })?);
@@ -95,7 +98,7 @@ fn show(findings: &[Finding], terminal: &Terminal) {
         if terminal.json {
             terminal.json_line(&json!({ "check": finding.what, "health": word, "text": finding.text }));
         }
-        table.row([cell(style, mark), plain(finding.what), plain(sanitise(&finding.text))]);
+        table.row([cell(style, mark), plain(finding.what), plain(visible(&finding.text))]);
     }
     if !terminal.json {
         terminal.lines(table.lines(terminal.paint(Stream::Out)));
@@ -127,6 +130,16 @@ fn memory() -> Finding {
             "its size can't be found out on this platform".to_owned(),
         ),
     }
+}
+
+/// Where a shell limits it to less than the memory of one instance reserves, nothing of a plugin can run, whatever is ready.
+fn address_space() -> Option<Finding> {
+    let limit = getrlimit(Resource::As).current?;
+    let (limit, needed) = (limit >> 20, RESERVED_BYTES >> 20);
+    let text = format!(
+        "limited to {limit} MiB, and each memory of a plugin reserves {needed} MiB: none can be called; raise it with `ulimit -v`"
+    );
+    (limit < needed).then(|| Finding::new(Health::Bad, "address space", text))
 }
 
 fn total_memory_kib() -> Option<u64> {
@@ -192,6 +205,23 @@ fn journal_finding(opened: Result<usize>) -> Finding {
     }
 }
 
+/// None where the configuration names no secret.
+fn secrets(config: &Config) -> Vec<Finding> {
+    let report = sandbar::check_secrets(config);
+    let problems = report.problems.iter().map(|error| Finding::bad("secrets", error));
+    let notes = report.warnings.iter();
+    let notes = notes.map(|error| Finding::new(Health::Note, "secrets", reason(error)));
+    let findings: Vec<Finding> = problems.chain(notes).collect();
+    if findings.is_empty() && !config.secrets.is_empty() {
+        let text = format!(
+            "{}, there and fit to be sent",
+            count(config.secrets.len() as u64, "secret")
+        );
+        return vec![Finding::new(Health::Good, "secrets", text)];
+    }
+    findings
+}
+
 async fn plugin_host(config: &Config, terminal: &Terminal) -> Vec<Finding> {
     let mut findings = match compile_one(config).await {
         Ok((plugins, took)) => vec![
@@ -201,10 +231,14 @@ async fn plugin_host(config: &Config, terminal: &Terminal) -> Vec<Finding> {
         ],
         Err(error) => vec![Finding::bad("compile worker", &error)],
     };
-    findings.push(match sandbar::load_plugins(config, &open_options(terminal)).await {
-        Ok(plugins) => ready_plugins(&plugins),
-        Err(error) => Finding::bad("plugins", &error),
-    });
+    match sandbar::load_plugins(config, &open_options(terminal)).await {
+        Ok(plugins) => {
+            let unrecorded = plugins.unrecorded();
+            findings.extend(unrecorded.map(|error| Finding::new(Health::Note, "lock", reason(error))));
+            findings.push(ready_plugins(&plugins));
+        }
+        Err(error) => findings.push(Finding::bad("plugins", &error)),
+    }
     findings
 }
 
@@ -225,6 +259,7 @@ async fn compile_one(config: &Config) -> Result<(std::sync::Arc<Plugins>, Durati
         max_instances: config.max_instances,
         guest_memory_bytes: config.guest_memory_bytes,
         egress: EgressSettings::default(),
+        own_places: Vec::new(),
     };
     let plugins = Plugins::open(settings, |_| {}).await?;
     Ok((plugins, started.elapsed()))

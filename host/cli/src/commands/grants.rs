@@ -9,13 +9,19 @@ use crate::consent::TERMINAL;
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::lines::moment;
+use crate::number::number;
 use crate::options::Options;
 use crate::sanitise::one_line;
 use crate::style::Style;
 use crate::table::{Table, cell, plain};
 use crate::terminal::{Stream, Terminal};
 
+/// The largest number that an approval can have.
+const MOST: u64 = i64::MAX as u64;
+
 /// Look at what was allowed with `session` or `always`, and take it back
+///
+/// What was allowed holds for one component, and for the powers that it had then or fewer: you are asked again when it is granted more.
 #[derive(Debug, Subcommand)]
 pub(crate) enum GrantsCommand {
     List(List),
@@ -30,7 +36,7 @@ pub(crate) struct List {}
 #[derive(Debug, clap::Args)]
 pub(crate) struct Revoke {
     /// The number, as `sandbar grants list` shows it
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = number::<u64>("the number of an approval", 1..=MOST, "`sandbar grants list` numbers them"))]
     number: u64,
 }
 
@@ -118,5 +124,6 @@ fn as_json(approval: &StandingApproval) -> Value {
         "by": approval.by,
         "approved_ms": approval.approved_ms,
         "digest": approval.digest,
+        "authority": approval.authority,
     })
 }

@@ -9,11 +9,13 @@ mod list;
 mod meaning;
 mod new;
 mod powers;
+mod reach;
 mod test;
 mod verify;
 
 pub(super) use approve::open_runtime;
 use clap::Subcommand;
+pub(super) use powers::unrequested;
 use sandbar::config::grants::Grant;
 use sandbar::plugins::{Origin, Plugin};
 use sandbar::protocol::FileAccess;
@@ -54,7 +56,7 @@ impl PluginsCommand {
 }
 
 /// Requested and granted. Without a manifest the operator's word is both.
-fn effective(plugin: &Plugin, grant: Option<&Grant>) -> Effective {
+pub(super) fn effective(plugin: &Plugin, grant: Option<&Grant>) -> Effective {
     plugin.effective(grant.map(|grant| grant.powers.clone()).unwrap_or_default())
 }
 

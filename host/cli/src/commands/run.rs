@@ -16,6 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::lines::summary;
 use crate::model_flags::ModelFlags;
+use crate::number::number;
 use crate::options::Options;
 use crate::style::Style;
 use crate::terminal::{Stream, Terminal};
@@ -41,13 +42,13 @@ pub(crate) struct Run {
     #[arg(long, short, value_name = "ID", value_parser = SessionId::parse)]
     session: Option<SessionId>,
     /// At most so many decisions of the pattern
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number::<u32>("how many decisions", 1..=u32::MAX.into(), "such as `--steps 20`"))]
     steps: Option<u32>,
     /// At most so many calls of tools
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u32>("how many calls", 0..=u32::MAX.into(), "such as `--tool-calls 10`"))]
     tool_calls: Option<u32>,
     /// At most so long
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "SECONDS", value_parser = number::<u32>("how many seconds", 1..=u32::MAX.into(), "such as `--timeout 60`"))]
     timeout: Option<u32>,
     #[command(flatten)]
     consent: ConsentFlags,
@@ -66,6 +67,7 @@ impl Run {
             let runtime = open_runtime(config, named, session, &presence, terminal).await?;
             let agent = agent_of(&runtime, request.agent.as_deref(), request.session.as_ref())?;
             warn_of_broken_plugins(&runtime, &agent, terminal);
+            warn_of_short_secrets(&runtime, terminal);
             let mut desk = Desk::new(presence);
             let before = unfinished(runtime.store(), request.session.as_ref())?;
             let stream = runtime.run_attended(request, desk.attended()).await?;
@@ -235,6 +237,13 @@ pub(super) fn warn_of_broken_plugins(runtime: &Runtime, agent: &str, terminal: &
                     .told(|message| format!("the plugin `{name}` can't be used: {message}")),
             );
         }
+    }
+}
+
+/// They are sent all the same, and nobody notices where they come out again.
+pub(super) fn warn_of_short_secrets(runtime: &Runtime, terminal: &Terminal) {
+    for warning in runtime.short_secrets() {
+        terminal.warning(&warning);
     }
 }
 

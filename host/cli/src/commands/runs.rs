@@ -19,6 +19,7 @@ use crate::consent::{ConsentFlags, Desk, Presence};
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::lines::summary;
+use crate::lock_notes;
 use crate::model_flags::ModelFlags;
 use crate::options::Options;
 use crate::progress::open_options;
@@ -134,6 +135,7 @@ fn journal(options: &Options) -> Outcome<Store> {
 
 async fn open_runtime(config: Config, agent: &str, terminal: &Terminal) -> Outcome<Runtime> {
     let runtime = Runtime::open_with(config, open_options(terminal)).await?;
+    lock_notes::tell(runtime.plugins(), runtime.config(), terminal);
     warn_of_broken_plugins(&runtime, agent, terminal);
     Ok(runtime)
 }

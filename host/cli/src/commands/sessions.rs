@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::lines::{count, event_line, moment, stop_reason, summary};
+use crate::number;
 use crate::options::Options;
 use crate::sanitise::{one_line, sanitise};
 use crate::style::{Paint, Style};
@@ -28,7 +29,7 @@ pub(crate) enum SessionsCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
     /// How many
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = number::count)]
     limit: usize,
 }
 
@@ -50,7 +51,7 @@ pub(crate) struct Follow {
     #[arg(value_parser = SessionId::parse)]
     id: SessionId,
     /// Begin with the event that follows this one
-    #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
+    #[arg(long, value_name = "SEQUENCE", default_value_t = 0, value_parser = number::number::<u64>("a sequence", 0..=u64::MAX, "events are numbered from 1 in each session"))]
     after: u64,
 }
 

@@ -1,11 +1,11 @@
 //! Who asks: a plugin in a call, with what it may do, and what is kept of what it did.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::{BoxFuture, FutureExt};
 use sandbar_protocol::policy::{Effective, Host, Power, Refusal, Target};
-use sandbar_protocol::{AuditDecision, DecidedBy, DenialSink, Leak};
+use sandbar_protocol::{AuditDecision, DecidedBy, Error, Leak};
 use tokio::time::timeout;
 
 use crate::boundary::{Boundary, Told, Whose};
@@ -16,7 +16,8 @@ use crate::egress::gate::Pass;
 use crate::egress::inject::{Unsendable, outgoing};
 use crate::egress::request::{Request, Response};
 use crate::egress::{redact, redirect};
-use crate::limits::{MAX_REFUSALS, MAX_REQUEST_TIME};
+use crate::limits::MAX_REQUEST_TIME;
+use crate::refusals::{Gatekeeper, Refusals};
 use crate::secrets::SecretEntry;
 
 #[derive(Clone)]
@@ -27,36 +28,6 @@ pub(crate) struct Caller {
     session: Arc<str>,
     effective: Arc<Effective>,
     refusals: Refusals,
-}
-
-/// What one call was refused, each once, and who is told.
-#[derive(Clone, Default)]
-pub(crate) struct Refusals {
-    told: Arc<Mutex<Vec<Refusal>>>,
-    sink: Option<DenialSink>,
-}
-
-impl Refusals {
-    pub(crate) fn to(sink: DenialSink) -> Self {
-        Self {
-            told: Arc::default(),
-            sink: Some(sink),
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    fn add(&self, refusal: Refusal) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() < MAX_REFUSALS && !told.contains(&refusal) {
-            if let Some(sink) = &self.sink {
-                sink((&refusal).into());
-            }
-            told.push(refusal);
-        }
-    }
 }
 
 impl Caller {
@@ -76,8 +47,18 @@ impl Caller {
         self.refusals = refusals;
     }
 
+    /// For the powers that need no request.
+    pub(crate) fn gatekeeper(&self) -> Gatekeeper {
+        Gatekeeper {
+            effective: self.effective.clone(),
+            boundary: self.boundary.clone(),
+            refusals: self.refusals.clone(),
+        }
+    }
+
     pub(crate) fn has_secret(&self, name: &str) -> bool {
-        self.effective.may_use_secret(name) && self.egress.settings.secrets.iter().any(|secret| secret.name() == name)
+        let known = &self.egress.settings.secrets;
+        self.gatekeeper().secret(name).is_ok() && known.iter().any(|secret| secret.name() == name)
     }
 
     /// A place for a request, taken when a plugin begins one: it may begin many before it waits for the first.
@@ -134,7 +115,13 @@ impl Caller {
         let method = request.method.as_str();
         let rule = match self.effective.http(method, target) {
             Ok(rule) => rule.to_string(),
-            Err(refusal) => return Err(self.refuse(refusal)),
+            Err(refusal) => {
+                // The sentence of a refusal shows the beginning of a long URL: a value across its end would be told in part.
+                return Err(match egress.settings.protected.find(request.url.as_bytes()) {
+                    Some(leak) => self.refuse_leak(method, target, &leak),
+                    None => self.refuse(refusal),
+                });
+            }
         };
         egress
             .gate
@@ -145,22 +132,9 @@ impl Caller {
             Unsendable::Leak(leak) => self.refuse_leak(method, target, &leak),
             Unsendable::Failed(failure) => failure,
         })?;
-        let carries_secret = sent.carries_secret;
+        let carries_secret = !sent.added.is_empty();
         let addresses = self.addresses(method, target).await?;
-        let digest = sha256(&[method.as_bytes(), request.url.as_bytes(), &request.body].concat());
-        let place = format!("{method} {}", target.without_query());
-        self.audit(
-            "http.request",
-            &place,
-            Some(digest),
-            AuditDecision::Allowed,
-            DecidedBy::Rule(rule),
-        );
-        for secret in secrets {
-            let place = format!("{} to {}", secret.name(), target.origin());
-            let granted = DecidedBy::Rule(format!("secrets = [{:?}]", secret.name()));
-            self.audit("secret.use", &place, None, AuditDecision::Allowed, granted);
-        }
+        self.put_down(request, target, rule, &sent.added).await?;
 
         let mut held = egress.gate.hold();
         let received = egress.transport.exchange(target, &addresses, sent, &mut held).await?;
@@ -184,7 +158,7 @@ impl Caller {
 
     fn secrets_for(&self, target: &Target) -> Vec<&SecretEntry> {
         let all = self.egress.settings.secrets.iter();
-        all.filter(|secret| secret.is_for(target) && self.effective.may_use_secret(secret.name()))
+        all.filter(|secret| secret.is_for(target) && self.effective.use_secret(secret.name()).is_ok())
             .collect()
     }
 
@@ -207,10 +181,10 @@ impl Caller {
     fn refuse_leak(&self, method: &str, target: &Target, leak: &Leak) -> Failure {
         let place = format!("{method} {}", target.without_query());
         let entry = format!("`{}` to {}", leak.name, target.origin());
-        self.audit("leak", &entry, None, AuditDecision::Denied, DecidedBy::Default);
+        self.audit("leak", &entry, AuditDecision::Denied);
         let plugin = &self.boundary.plugin;
         self.refuse(Refusal {
-            power: Some(Power::Secrets),
+            power: Some(Power::Http),
             plugin: plugin.to_string(),
             sentence: format!(
                 "the plugin `{plugin}` may not send {place}: the request holds the value of `{}` ({}), which only the host may add",
@@ -223,33 +197,63 @@ impl Caller {
 
     /// Tells everybody but the plugin.
     fn refuse(&self, refusal: Refusal) -> Failure {
-        let protected = &self.egress.settings.protected;
-        let hide = |text: &str| protected.redact(text).into_owned();
-        let refusal = Refusal {
-            target: hide(&refusal.target),
-            sentence: hide(&refusal.sentence),
-            mend: refusal.mend.as_deref().map(hide),
-            ..refusal
-        };
-        self.audit(
-            "http.request",
-            &refusal.target,
-            None,
-            AuditDecision::Denied,
-            DecidedBy::Default,
-        );
-        tracing::warn!(plugin = %self.boundary.plugin, mend = refusal.mend.as_deref().unwrap_or_default(), "{}", refusal.sentence);
-        self.refusals.add(refusal);
+        self.refusals.tell(&self.boundary, "http.request", refusal);
         Failure::Denied
     }
 
-    fn audit(&self, action: &str, target: &str, digest: Option<String>, decision: AuditDecision, by: DecidedBy) {
-        self.boundary.tell(Told {
+    /// Puts a request and the secrets in it down, and waits until that is on disk: nothing is sent that nobody will know of.
+    async fn put_down(
+        &self,
+        request: &Request,
+        target: &Target,
+        rule: String,
+        added: &[String],
+    ) -> Result<(), Failure> {
+        let method = request.method.as_str();
+        let place = format!("{method} {}", target.without_query());
+        let digest = sha256(&[method.as_bytes(), request.url.as_bytes(), &request.body].concat());
+        let allowed = |action, target, digest, rule| Told {
             action,
             target,
             digest,
+            decision: AuditDecision::Allowed,
+            by: DecidedBy::Rule(rule),
+        };
+        let places: Vec<String> = added
+            .iter()
+            .map(|name| format!("{name} to {}", target.origin()))
+            .collect();
+        let uses = added.iter().zip(&places);
+        let uses = uses.map(|(name, place)| allowed("secret.use", place, None, format!("secrets = [{name:?}]")));
+        let entries = std::iter::once(allowed("http.request", &place, Some(digest), rule)).chain(uses);
+        let written = self.boundary.tell_first(entries.collect()).await;
+        written.map_err(|error| self.unwritten(place.clone(), &error))
+    }
+
+    /// Whoever runs the program has to mend what keeps the audit from being written.
+    fn unwritten(&self, place: String, error: &Error) -> Failure {
+        let plugin = &self.boundary.plugin;
+        let refusal = Refusal {
+            power: None,
+            plugin: plugin.to_string(),
+            sentence: format!(
+                "what the plugin `{plugin}` wanted to send, {place}, was not sent: the audit can't be written: {}",
+                error.message
+            ),
+            target: place,
+            mend: None,
+        };
+        self.refusals.tell(&self.boundary, "http.request", refusal);
+        Failure::NotRecorded
+    }
+
+    fn audit(&self, action: &str, target: &str, decision: AuditDecision) {
+        self.boundary.tell(Told {
+            action,
+            target,
+            digest: None,
             decision,
-            by,
+            by: DecidedBy::Default,
         });
     }
 }

@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     BadResponse(String),
     TooManyRedirects(u8),
     TooManyRequests(String),
+    /// The audit could not be written; what is not in it is not done.
+    NotRecorded,
 }
 
 impl Failure {
@@ -31,6 +33,18 @@ impl Failure {
             Self::BadResponse(_) => "bad-response",
             Self::TooManyRedirects(_) => "too-many-redirects",
             Self::TooManyRequests(_) => "too-many-requests",
+            Self::NotRecorded => "not-recorded",
+        }
+    }
+
+    /// What mends it, if that is something outside of the plugin.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Untrusted(_) => Some(
+                "whoever runs Sandbar can name a file with the certificates of further authorities in the variable `SSL_CERT_FILE`; \
+                 a certificate that has expired, or is for another name, is the server's to mend",
+            ),
+            _ => None,
         }
     }
 
@@ -38,7 +52,11 @@ impl Failure {
     pub(crate) fn is_passing(&self) -> bool {
         matches!(
             self,
-            Self::Timeout(_) | Self::UnknownHost(_) | Self::Unreachable(_) | Self::TooManyRequests(_)
+            Self::Timeout(_)
+                | Self::UnknownHost(_)
+                | Self::Unreachable(_)
+                | Self::TooManyRequests(_)
+                | Self::NotRecorded
         )
     }
 }
@@ -47,6 +65,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Denied => f.write_str("the request is not granted"),
+            Self::NotRecorded => f.write_str("the request was not sent, since it can't be put down in the audit"),
             Self::TooManyRedirects(most) => write!(f, "more than {most} redirects"),
             Self::Invalid(text)
             | Self::TooLarge(text)

@@ -6,9 +6,7 @@ use std::time::Instant;
 
 use crate::egress::failure::Failure;
 use crate::limits::{HOST_RATE, MAX_HELD_BYTES, MAX_PLUGIN_REQUESTS, MAX_SESSION_REQUESTS, Rate, SESSION_RATE};
-
-/// Buckets that are looked through for full ones when there are more; a full one is as good as none.
-const MANY_BUCKETS: usize = 1_024;
+use crate::rates::Rates;
 
 /// Counts for all plugins and sessions of a host.
 #[derive(Debug, Default)]
@@ -18,7 +16,7 @@ pub(super) struct Gate(Mutex<Counts>);
 struct Counts {
     of_session: HashMap<Arc<str>, u32>,
     of_plugin: HashMap<Arc<str>, u32>,
-    rates: HashMap<RateOf, Bucket>,
+    rates: Rates<RateOf>,
     held: usize,
 }
 
@@ -26,12 +24,6 @@ struct Counts {
 enum RateOf {
     Session { plugin: Arc<str>, session: Arc<str> },
     Host { plugin: Arc<str>, origin: String },
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    tokens: f64,
-    at: Instant,
 }
 
 /// A request that is under way.
@@ -92,15 +84,7 @@ impl Gate {
     }
 
     fn take(&self, of: RateOf, rate: Rate, now: Instant, whose: &str) -> Result<(), Failure> {
-        let mut counts = self.lock();
-        if counts.rates.len() >= MANY_BUCKETS {
-            counts.rates.retain(|of, bucket| !bucket.is_full(of.rate(), now));
-        }
-        let bucket = counts.rates.entry(of).or_insert(Bucket {
-            tokens: rate.burst.into(),
-            at: now,
-        });
-        if bucket.take(rate, now) {
+        if self.lock().rates.take(of, rate, 1, now) {
             return Ok(());
         }
         let Rate { burst, per_second } = rate;
@@ -119,36 +103,6 @@ impl Gate {
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl RateOf {
-    fn rate(&self) -> Rate {
-        match self {
-            Self::Session { .. } => SESSION_RATE,
-            Self::Host { .. } => HOST_RATE,
-        }
-    }
-}
-
-impl Bucket {
-    fn take(&mut self, rate: Rate, now: Instant) -> bool {
-        self.tokens = self.filled(rate, now);
-        self.at = now;
-        let has = self.tokens >= 1.0;
-        if has {
-            self.tokens -= 1.0;
-        }
-        has
-    }
-
-    fn filled(&self, rate: Rate, now: Instant) -> f64 {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        (self.tokens + passed * f64::from(rate.per_second)).min(rate.burst.into())
-    }
-
-    fn is_full(&self, rate: Rate, now: Instant) -> bool {
-        self.filled(rate, now) >= rate.burst.into()
     }
 }
 
@@ -197,6 +151,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::rates::MANY_BUCKETS;
 
     fn said(failure: &Failure) -> String {
         format!("{}: {failure}", failure.code())

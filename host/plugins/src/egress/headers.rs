@@ -27,9 +27,23 @@ const REFUSED: [&str; 8] = [
 /// Of a request that is sent on to another host: what can't be a credential.
 const HARMLESS: [HeaderName; 5] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
 
-/// Whether a header, in lower case, is the host's to set.
-pub(crate) fn is_hosts_own(name: &str) -> bool {
-    DROPPED.contains(&name) || is_refused(name)
+/// They change what the body is, or how much of it comes: a secret in them would be a mistake that a server answers oddly.
+const ABOUT_BODY: [&str; 7] = [
+    "content-encoding",
+    "content-range",
+    "content-type",
+    "if-range",
+    "range",
+    "transfer-encoding",
+    "via",
+];
+
+/// Whether a secret can go into a header of this name.
+pub(crate) fn can_hold_secret(name: &str) -> bool {
+    const MAX_NAME_BYTES: usize = 100;
+    let lower = name.to_ascii_lowercase();
+    let is_own = DROPPED.contains(&lower.as_str()) || ABOUT_BODY.contains(&lower.as_str()) || is_refused(&lower);
+    name.len() <= MAX_NAME_BYTES && HeaderName::from_bytes(name.as_bytes()).is_ok() && !is_own
 }
 
 fn is_refused(name: &str) -> bool {

@@ -21,8 +21,8 @@ pub(super) struct Outgoing {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// Whether there is something in it that the response must not show.
-    pub(super) carries_secret: bool,
+    /// The names of the secrets in it, which the response must not show.
+    pub(super) added: Vec<String>,
 }
 
 /// Why a request isn't sent.
@@ -47,19 +47,28 @@ pub(super) fn outgoing(
     secrets: &[&SecretEntry],
     protected: &Protected,
 ) -> Result<Outgoing, Unsendable> {
-    let mut draft = Draft::new(request, target, secrets)?;
-    for secret in secrets {
+    let added: Vec<&SecretEntry> = secrets
+        .iter()
+        .copied()
+        .filter(|secret| has_place(request, secret))
+        .collect();
+    let mut draft = Draft::new(request, target, &added)?;
+    for secret in &added {
         draft.clear(secret.place());
     }
     if let Some(leak) = draft.leak(request, target, protected) {
         return Err(Unsendable::Leak(leak));
     }
-    for secret in secrets {
+    for secret in &added {
         draft.put(secret)?;
     }
-    draft
-        .finish(request, target, !secrets.is_empty())
-        .map_err(Unsendable::Failed)
+    let names = added.iter().map(|secret| secret.name().to_owned()).collect();
+    draft.finish(request, target, names).map_err(Unsendable::Failed)
+}
+
+/// A request without a body carries nothing in it.
+fn has_place(request: &Request, secret: &SecretEntry) -> bool {
+    !request.body.is_empty() || !matches!(secret.place(), SecretPlace::Json { .. })
 }
 
 struct Draft {
@@ -82,7 +91,7 @@ impl Draft {
                 headers.remove(name);
             }
         }
-        let json = match into_body && !request.body.is_empty() {
+        let json = match into_body {
             false => None,
             true => {
                 let parsed: Value = serde_json::from_slice(&request.body).map_err(|error| {
@@ -169,7 +178,7 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(mut self, request: &Request, target: &Target, carries_secret: bool) -> Result<Outgoing, Failure> {
+    fn finish(mut self, request: &Request, target: &Target, added: Vec<String>) -> Result<Outgoing, Failure> {
         self.headers
             .insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let mut text = target.without_query();
@@ -186,7 +195,7 @@ impl Draft {
                 Some(json) => json.to_string().into(),
                 None => request.body.clone(),
             },
-            carries_secret,
+            added,
         })
     }
 

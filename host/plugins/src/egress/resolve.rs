@@ -41,23 +41,34 @@ impl Resolver {
     }
 }
 
-impl Default for Resolver {
-    fn default() -> Self {
+impl Resolver {
+    /// Over what holds a thread until it knows; so many at once.
+    fn blocking(lookup: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
         let places = Arc::new(Semaphore::new(MAX_LOOKUPS));
+        let lookup = Arc::new(lookup);
         Self::new(move |name| {
-            let places = places.clone();
+            let (places, lookup) = (places.clone(), lookup.clone());
             Box::pin(async move {
                 let place = places.acquire_owned().await.map_err(io::Error::other)?;
                 let looked_up = tokio::task::spawn_blocking(move || {
-                    let found = (name.as_str(), 0).to_socket_addrs();
+                    let found = lookup(&name);
                     // Here the thread is free again, whether or not somebody still waits for it.
                     drop(place);
-                    let mut addresses: Vec<IpAddr> = found?.map(|address| address.ip()).collect();
-                    addresses.dedup();
-                    Ok(addresses)
+                    found
                 });
                 looked_up.await.map_err(io::Error::other)?
             })
+        })
+    }
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self::blocking(|name| {
+            let found = (name, 0).to_socket_addrs()?;
+            let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+            addresses.dedup();
+            Ok(addresses)
         })
     }
 }
@@ -71,6 +82,9 @@ impl fmt::Debug for Resolver {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::sync::{Mutex, RwLock};
+
+    use futures::FutureExt;
 
     use super::*;
 
@@ -92,6 +106,33 @@ mod tests {
         check(1, Ok(1)).await;
         check(16, Ok(16)).await;
         check(17, Err("it has more than 16 addresses")).await;
+    }
+
+    /// Names of a server that never answers hold as many threads as may be held, also when nobody waits for them any more.
+    #[tokio::test]
+    async fn so_many_names_are_looked_up_at_once() {
+        let (asked, answers) = (Arc::new(Mutex::new(Vec::new())), Arc::new(RwLock::new(())));
+        let (asking, answering) = (asked.clone(), answers.clone());
+        let resolver = Resolver::blocking(move |name| {
+            asking.lock().unwrap().push(name.to_owned());
+            drop(answering.read().unwrap());
+            Ok(vec![Ipv4Addr::LOCALHOST.into()])
+        });
+        let silent = answers.write().unwrap();
+        for _ in 0..MAX_LOOKUPS {
+            // Polled once, so that it has begun; then given up.
+            assert!(resolver.resolve("silent.example").now_or_never().is_none());
+        }
+        assert!(resolver.resolve("too-many.example").now_or_never().is_none());
+        drop(silent);
+        assert!(resolver.resolve("late.example").await.is_ok());
+        let asked = asked.lock().unwrap();
+        let count = |name: &str| asked.iter().filter(|asked| *asked == name).count();
+        assert_eq!(
+            ["silent.example", "too-many.example", "late.example"].map(count),
+            [MAX_LOOKUPS, 0, 1],
+            "{asked:?}"
+        );
     }
 
     #[tokio::test]

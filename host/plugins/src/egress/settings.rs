@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sandbar_protocol::{AuditSink, Protected};
+use sandbar_protocol::{AuditCommit, AuditSink, Protected};
 
 use crate::egress::resolve::Resolver;
 use crate::secrets::SecretEntry;
@@ -16,6 +16,8 @@ pub struct EgressSettings {
     /// Values that no plugin may be given, and that none may send: those of the secrets, and whatever else the host knows.
     pub protected: Arc<Protected>,
     pub audit: AuditSink,
+    /// What a request is put down with before it is sent.
+    pub audit_first: AuditCommit,
     /// As in `http://proxy.example.com:3128`. Then the proxy resolves names and is what keeps requests from private addresses; the
     /// environment is never asked for one.
     pub proxy: Option<String>,
@@ -28,6 +30,7 @@ impl Default for EgressSettings {
             secrets: Vec::new(),
             protected: Arc::default(),
             audit: Arc::new(|_| {}),
+            audit_first: Arc::new(|_| Box::pin(async { Ok(()) })),
             proxy: None,
             resolver: Resolver::default(),
         }

@@ -161,13 +161,35 @@ fn cut_off(error: &reqwest::Error) -> Failure {
 fn not_sent(error: reqwest::Error) -> Failure {
     let error = error.without_url();
     let cause = root_cause(&error);
-    let is_tls = causes(&error).any(|cause| cause.is::<rustls::Error>());
-    match (is_tls, error.is_connect(), error.is_timeout()) {
-        (true, ..) => Failure::Untrusted(format!("the server isn't trusted: {cause}")),
-        (false, true, true) => Failure::Unreachable(format!("no connection within {} s", CONNECT_TIME.as_secs())),
-        (false, true, false) => Failure::Unreachable(format!("no connection: {cause}")),
-        (false, false, _) => Failure::BadResponse(format!("no usable response: {cause}")),
+    let tls = causes(&error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
+    match (tls, error.is_connect(), error.is_timeout()) {
+        (Some(tls), ..) => Failure::Untrusted(format!("the server isn't trusted: {}", untrusted(tls))),
+        (None, true, true) => Failure::Unreachable(format!("no connection within {} s", CONNECT_TIME.as_secs())),
+        (None, true, false) => Failure::Unreachable(format!("no connection: {cause}")),
+        (None, false, _) => Failure::BadResponse(format!("no usable response: {cause}")),
     }
+}
+
+/// In the words of whoever has to mend it.
+fn untrusted(error: &rustls::Error) -> String {
+    use rustls::CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
+        UnknownIssuer,
+    };
+    let why = match error {
+        rustls::Error::InvalidCertificate(UnknownIssuer) => {
+            "no authority that this machine knows has signed its certificate"
+        }
+        rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
+            "its certificate is for another name"
+        }
+        rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => "its certificate has expired",
+        rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. }) => {
+            "its certificate is not valid yet"
+        }
+        _ => return error.to_string(),
+    };
+    why.to_owned()
 }
 
 fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {

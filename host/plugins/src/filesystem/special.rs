@@ -4,21 +4,25 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::quota::ENTRY_BYTES;
+use super::directory::FileId;
 
 /// Whether the name leads to something that is neither a file nor a directory nor a link. What isn't there is nothing special.
 pub(super) fn is_special(directory: &File, name: &str) -> bool {
     look(directory, name, Links::Followed).is_some_and(|found| !found.is_file && !found.is_directory && !found.is_link)
 }
 
-/// What a file takes in the quota; nothing if it isn't there, is no file, or has other names.
-pub(super) fn size_of(directory: &File, name: &str) -> u64 {
-    match look(directory, name, Links::AsTheyAre) {
-        Some(found) if found.is_directory => ENTRY_BYTES,
-        Some(found) if found.is_file && found.has_one_name => found.bytes + ENTRY_BYTES,
-        Some(_) => ENTRY_BYTES,
-        None => 0,
-    }
+/// What a name leads to before a change.
+pub(super) struct Target {
+    pub(super) id: FileId,
+    /// A file is held, so that what becomes of its bytes is seen when the change is over; it is not opened for anything else.
+    pub(super) file: Option<Arc<File>>,
+}
+
+/// What the name leads to; none where nothing is.
+pub(super) fn target(directory: &File, name: &str, links: Links) -> Option<Target> {
+    let found = look(directory, name, links)?;
+    let file = if found.is_file { found.file } else { None };
+    Some(Target { id: found.id, file })
 }
 
 /// Whether a directory in the name is a link.
@@ -47,17 +51,17 @@ pub(super) async fn entries(directory: Arc<File>, limit: usize) -> io::Result<us
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Links {
+pub(super) enum Links {
     Followed,
     AsTheyAre,
 }
 
 struct Found {
+    id: FileId,
     is_file: bool,
     is_directory: bool,
     is_link: bool,
-    bytes: u64,
-    has_one_name: bool,
+    file: Option<Arc<File>>,
 }
 
 /// None for what isn't there, or lies outside.
@@ -74,31 +78,38 @@ fn look(directory: &File, name: &str, links: Links) -> Option<Found> {
     }
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let found = openat2(directory, name, flags, Mode::empty(), resolve).ok()?;
-    fstat(&found).ok().map(|stat| Found::of(&stat))
+    let stat = fstat(&found).ok()?;
+    Some(Found::of(&stat, Some(File::from(found))))
 }
 
-/// Other systems have no such call: a name with a link in its middle is looked at through it, and nothing is opened either.
+/// Other systems have no such call: a name with a link in its middle is looked at through it. A file is opened to be held, and nothing is
+/// read from it.
 #[cfg(not(target_os = "linux"))]
 fn look(directory: &File, name: &str, links: Links) -> Option<Found> {
-    use rustix::fs::{AtFlags, statat};
-    let flags = if links == Links::AsTheyAre {
-        AtFlags::SYMLINK_NOFOLLOW
-    } else {
-        AtFlags::empty()
+    use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
+    let (at, mut flags) = match links {
+        Links::AsTheyAre => (AtFlags::SYMLINK_NOFOLLOW, OFlags::NOFOLLOW),
+        Links::Followed => (AtFlags::empty(), OFlags::empty()),
     };
-    statat(directory, name, flags).ok().map(|stat| Found::of(&stat))
+    flags |= OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let stat = statat(directory, name, at).ok()?;
+    let file = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => openat(directory, name, flags, Mode::empty()).ok(),
+        _ => None,
+    };
+    Some(Found::of(&stat, file.map(File::from)))
 }
 
 impl Found {
-    fn of(stat: &rustix::fs::Stat) -> Self {
+    fn of(stat: &rustix::fs::Stat, file: Option<File>) -> Self {
         use rustix::fs::FileType;
         let kind = FileType::from_raw_mode(stat.st_mode);
         Self {
+            id: FileId::of(stat),
             is_file: kind == FileType::RegularFile,
             is_directory: kind == FileType::Directory,
             is_link: kind == FileType::Symlink,
-            bytes: u64::try_from(stat.st_size).unwrap_or(0),
-            has_one_name: stat.st_nlink == 1,
+            file: file.map(Arc::new),
         }
     }
 }
@@ -124,15 +135,16 @@ mod tests {
         std::os::unix::fs::symlink("../pipe", path.join("d/link")).expect("a link");
         std::os::unix::fs::symlink("d", path.join("to-d")).expect("a link");
         let open = File::open(path).expect("the directory");
-        let check = |name: &str, special: bool, passes: bool, bytes: u64| {
-            let found = (is_special(&open, name), passes_link(&open, name), size_of(&open, name));
-            assert_eq!(found, (special, passes, bytes), "{name}");
+        let check = |name: &str, special: bool, passes: bool, found: Option<bool>| {
+            let target = target(&open, name, Links::AsTheyAre).map(|target| target.file.is_some());
+            let all = (is_special(&open, name), passes_link(&open, name), target);
+            assert_eq!(all, (special, passes, found), "{name}");
         };
-        check("pipe", true, false, ENTRY_BYTES);
-        check("d/link", true, false, ENTRY_BYTES);
-        check("to-d/link", true, true, ENTRY_BYTES);
-        check("file", false, false, ENTRY_BYTES + 5);
-        check("d", false, false, ENTRY_BYTES);
-        check("nothing", false, false, 0);
+        check("pipe", true, false, Some(false));
+        check("d/link", true, false, Some(false));
+        check("to-d/link", true, true, Some(false));
+        check("file", false, false, Some(true));
+        check("d", false, false, Some(false));
+        check("nothing", false, false, None);
     }
 }

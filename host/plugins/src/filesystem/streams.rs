@@ -8,40 +8,49 @@ use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, InputStream, OutputStream, Pollable, StreamError, StreamResult,
 };
 
-use super::quota::{NoRoom, OpenFile, Quota};
+use super::directory::{Growth, OpenNode, Write};
+use super::ledger::{Full, Held, HeldFile};
+use super::quota::NoRoom;
 
 /// Takes from the quota what makes the file longer.
 pub(super) struct CountedOutput {
     inner: DynOutputStream,
-    quota: Arc<Quota>,
-    /// The file is open as long as this is.
-    _file: Arc<OpenFile>,
+    held: Held,
+    node: Arc<OpenNode>,
+    full: Arc<Full>,
     /// Where the next byte goes; none at the end, wherever that is.
     position: Option<u64>,
-    /// How long the file is, as far as this stream knows.
-    size: u64,
+    /// The write that goes on.
+    write: Option<Write>,
 }
 
 /// Holds the file's place in the count of open files.
 pub(super) struct CountedInput {
     inner: DynInputStream,
-    _file: Arc<OpenFile>,
+    _file: Arc<HeldFile>,
 }
 
 impl CountedOutput {
     pub(super) fn new(
         inner: DynOutputStream,
-        quota: Arc<Quota>,
-        file: Arc<OpenFile>,
+        held: Held,
+        node: Arc<OpenNode>,
+        full: Arc<Full>,
         position: Option<u64>,
-        size: u64,
     ) -> Self {
         Self {
             inner,
-            quota,
-            _file: file,
+            held,
+            node,
+            full,
             position,
-            size,
+            write: None,
+        }
+    }
+
+    fn landed(&mut self) {
+        if let Some(write) = self.write.take() {
+            write.landed();
         }
     }
 }
@@ -51,15 +60,24 @@ impl OutputStream for CountedOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         let written = bytes.len() as u64;
         let growth = match self.position {
-            Some(position) => position.saturating_add(written).saturating_sub(self.size),
-            None => written,
+            Some(position) => Growth::To(position.saturating_add(written)),
+            None => Growth::By(written),
         };
-        if !self.quota.take(growth) {
+        let Some(write) = self.held.quota.write(&self.node, growth) else {
+            self.full.tell(&self.held.quota);
             return Err(StreamError::LastOperationFailed(NoRoom.into()));
+        };
+        let accepted = self.inner.write(bytes);
+        match &accepted {
+            // It is accepted when the one before is over, and not earlier.
+            Ok(()) => {
+                self.landed();
+                self.write = Some(write);
+                self.position = self.position.map(|position| position.saturating_add(written));
+            }
+            Err(_) => write.landed(),
         }
-        self.size += growth;
-        self.position = self.position.map(|position| position.saturating_add(written));
-        self.inner.write(bytes)
+        accepted
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -67,11 +85,16 @@ impl OutputStream for CountedOutput {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        self.inner.check_write()
+        let ready = self.inner.check_write();
+        if !matches!(ready, Ok(0)) {
+            self.landed();
+        }
+        ready
     }
 
     async fn cancel(&mut self) {
         self.inner.cancel().await;
+        self.landed();
     }
 }
 
@@ -79,11 +102,12 @@ impl OutputStream for CountedOutput {
 impl Pollable for CountedOutput {
     async fn ready(&mut self) {
         self.inner.ready().await;
+        self.landed();
     }
 }
 
 impl CountedInput {
-    pub(super) fn new(inner: DynInputStream, file: Arc<OpenFile>) -> Self {
+    pub(super) fn new(inner: DynInputStream, file: Arc<HeldFile>) -> Self {
         Self { inner, _file: file }
     }
 }

@@ -19,6 +19,18 @@ pub fn special_range(address: IpAddr) -> Option<&'static str> {
     }
 }
 
+/// What whoever reaches an address of a kind has reached, for the person who is about to grant it.
+pub(super) fn meaning(kind: &str) -> &'static str {
+    match kind {
+        METADATA => "a metadata service, which gives the credentials of this machine to whoever asks",
+        "loopback" | "unspecified" => "this machine, with all that listens on it for nobody but itself",
+        "private" | "site-local" | "shared" | "link-local" => {
+            "in a network that isn't public, with all that trusts whoever is in it"
+        }
+        _ => "not of the public internet",
+    }
+}
+
 fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
     V4.iter()
         .find(|(range, _)| range.contains(&address))

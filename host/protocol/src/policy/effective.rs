@@ -1,8 +1,9 @@
 //! What is left of a grant when the plugin's own request is applied: requested *and* granted.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::address::{METADATA, special_range};
+use super::address::{METADATA, meaning, special_range};
 use super::http_rule::HttpRule;
 use super::mend;
 use super::power::{KvAccess, Origin, Power, PowerGrant, PowerSet, Rule, Ruling};
@@ -18,6 +19,8 @@ pub struct Effective {
     granted: PowerGrant,
     /// The requests that both cover.
     http: Vec<HttpRule>,
+    /// In a preview, which has none of the above: what the call itself will have.
+    previewed: Option<Arc<Effective>>,
 }
 
 impl Effective {
@@ -31,6 +34,15 @@ impl Effective {
             requested,
             granted,
             http,
+            previewed: None,
+        }
+    }
+
+    /// For a preview of a call: no power is left, and a refusal of what the call itself may do says that it is one.
+    pub fn for_preview(self: &Arc<Self>) -> Self {
+        Self {
+            previewed: Some(Arc::clone(self)),
+            ..Self::of(&self.plugin, None, PowerGrant::default())
         }
     }
 
@@ -94,6 +106,10 @@ impl Effective {
     /// Whether a request may be sent, its address aside; gives the rule that covers it. Each redirect is a request of its own.
     pub fn http(&self, method: &str, target: &Target) -> Result<&HttpRule, Refusal> {
         let place = format!("{} {}", shown(method), shown(&target.without_query()));
+        if let Some(call) = &self.previewed {
+            call.http(method, target)?;
+            return Err(self.not_in_preview(Power::Http, place.clone(), &sending(&place), "nothing is sent"));
+        }
         if self.rule_for(Power::Http) == Rule::Deny {
             return Err(self.denied(Power::Http, place));
         }
@@ -127,6 +143,14 @@ impl Effective {
         }
     }
 
+    /// Whether it wants files at all: its manifest requests them, or there is none that could.
+    pub fn wants_files(&self) -> bool {
+        let call = self.previewed.as_deref().unwrap_or(self);
+        call.requested
+            .as_ref()
+            .is_none_or(|requested| requested.files > FileAccess::None)
+    }
+
     /// Whether files may be used as far as `wanted`; `path` is for the sentence.
     pub fn use_files(&self, wanted: FileAccess, path: &str) -> Result<(), Refusal> {
         let does = if wanted == FileAccess::ReadWrite {
@@ -134,15 +158,20 @@ impl Effective {
         } else {
             "read"
         };
+        let what = format!("{does} {}", shown(path));
+        if let Some(call) = &self.previewed {
+            call.use_files(wanted, path)?;
+            return match wanted {
+                FileAccess::ReadWrite => {
+                    Err(self.not_in_preview(Power::Files, what.clone(), &what, "nothing is changed"))
+                }
+                FileAccess::ReadOnly | FileAccess::None => Ok(()),
+            };
+        }
         let line = format!("files = \"{}\"", mend::files(wanted));
         let granted = self.granted.powers.files;
         let requested = self.requested.as_ref().map(|requested| requested.files);
-        self.use_level(
-            Power::Files,
-            (requested, granted, wanted),
-            &format!("{does} {}", shown(path)),
-            &line,
-        )
+        self.use_level(Power::Files, (requested, granted, wanted), &what, &line)
     }
 
     pub fn use_kv(&self, wanted: KvAccess) -> Result<(), Refusal> {
@@ -151,17 +180,21 @@ impl Effective {
         } else {
             "key-value pairs"
         };
+        let what = format!("use {pairs}");
+        if let Some(call) = &self.previewed {
+            call.use_kv(wanted)?;
+            return Err(self.not_in_preview(Power::Kv, what.clone(), &what, "nothing that is kept is reached"));
+        }
         let line = format!("kv = \"{}\"", mend::kv(wanted));
         let requested = self.requested.as_ref().map(|requested| requested.kv);
-        self.use_level(
-            Power::Kv,
-            (requested, self.granted.powers.kv, wanted),
-            &format!("use {pairs}"),
-            &line,
-        )
+        self.use_level(Power::Kv, (requested, self.granted.powers.kv, wanted), &what, &line)
     }
 
+    /// Whether requests may carry a secret. A preview sends none, and may know that there is one.
     pub fn use_secret(&self, name: &str) -> Result<(), Refusal> {
+        if let Some(call) = &self.previewed {
+            return call.use_secret(name);
+        }
         if self.rule_for(Power::Secrets) == Rule::Deny {
             return Err(self.denied(Power::Secrets, shown(name)));
         }
@@ -279,12 +312,12 @@ impl Effective {
         let manifest = self.requested.as_ref().filter(|_| !asked);
         let config = Some(&self.granted.powers).filter(|_| !given);
         let lines = (manifest.and_then(with), config.and_then(with));
-        let mut refusal = self.refused(
-            Power::Http,
-            place.to_owned(),
-            &format!("send {}", place.replacen(' ', " to ", 1)),
-            lines,
-        );
+        let mut refusal = self.refused(Power::Http, place.to_owned(), &sending(place), lines);
+        if let Host::Address(address) = target.host
+            && let Some(kind) = special_range(address)
+        {
+            refusal = warned(refusal, address, kind);
+        }
         refusal.sentence = match self.almost(method, target) {
             true => format!(
                 "{}, since its path can be read in more than one way, and only a rule for the whole host covers it",
@@ -304,18 +337,18 @@ impl Effective {
     fn refuse_address(&self, method: &str, target: &Target, address: IpAddr, kind: Option<&str>) -> Refusal {
         let host = &target.host;
         let why = match kind {
-            Some(kind) => format!("that address is special ({kind})"),
+            Some(kind) => format!("that address is special ({kind}), {}", meaning(kind)),
             None => "that isn't the address in the URL".to_owned(),
         };
         // One more range in the first granted rule that covers the request.
         let mut rules = self.granted.powers.http.clone();
         let rule = rules.iter_mut().find(|rule| rule.covers(method, target));
-        let grantable = kind.is_some_and(|kind| kind != METADATA);
-        let widened = rule
-            .filter(|_| grantable)
-            .map(|rule| rule.addresses.push(address.into()));
-        let mend =
-            widened.map(|()| mend::config(&self.plugin, &mend::list("http", rules.iter().map(HttpRule::to_toml))));
+        let widened = rule.zip(kind.filter(|kind| *kind != METADATA)).map(|(rule, kind)| {
+            rule.addresses.push(address.into());
+            kind
+        });
+        let lines = || mend::config(&self.plugin, &mend::list("http", rules.iter().map(HttpRule::to_toml)));
+        let mend = widened.map(|kind| mend::careful(&what_is(address, kind), &lines()));
         Refusal {
             power: Some(Power::Http),
             plugin: self.plugin.clone(),
@@ -344,6 +377,20 @@ impl Effective {
         }
     }
 
+    /// Refused in a preview, where the call itself may do it: no line is missing.
+    fn not_in_preview(&self, power: Power, target: String, what: &str, why: &str) -> Refusal {
+        Refusal {
+            power: Some(power),
+            sentence: format!(
+                "the plugin `{}` may not {what} yet: in a preview of a call {why}",
+                self.plugin
+            ),
+            plugin: self.plugin.clone(),
+            target,
+            mend: None,
+        }
+    }
+
     /// Refused since the manifest, the configuration, or both lack the line.
     fn refused(&self, power: Power, target: String, what: &str, lines: (Option<String>, Option<String>)) -> Refusal {
         let why = match &lines {
@@ -352,7 +399,7 @@ impl Effective {
             (None, _) => "nothing grants it",
         };
         let parts = [
-            lines.0.map(|line| mend::manifest(&line)),
+            lines.0.map(|line| mend::manifest(&self.plugin, &line)),
             lines.1.map(|line| mend::config(&self.plugin, &line)),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
@@ -364,6 +411,28 @@ impl Effective {
             mend: (!parts.is_empty()).then(|| parts.join("\n")),
         }
     }
+}
+
+/// A method and a place, as something that may be done.
+fn sending(place: &str) -> String {
+    format!("send {}", place.replacen(' ', " to ", 1))
+}
+
+/// A refusal of a request to a special address. No line is offered for what gives credentials away: whoever wants that knows how to write it.
+fn warned(refusal: Refusal, address: IpAddr, kind: &str) -> Refusal {
+    let what = what_is(address, kind);
+    Refusal {
+        mend: refusal
+            .mend
+            .filter(|_| kind != METADATA)
+            .map(|lines| mend::careful(&what, &lines)),
+        sentence: format!("{}; {what}", refusal.sentence),
+        ..refusal
+    }
+}
+
+fn what_is(address: IpAddr, kind: &str) -> String {
+    format!("{address} is {}", meaning(kind))
 }
 
 /// What some rule of each covers.

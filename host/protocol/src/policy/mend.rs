@@ -17,9 +17,14 @@ pub(super) fn tool_config(plugin: &str, tool: &str, lines: &str) -> String {
     )
 }
 
-/// Lines for whoever writes the plugin.
-pub(super) fn manifest(lines: &str) -> String {
-    format!("# in the plugin's manifest\n[requests]\n{lines}")
+/// Lines for whoever writes the plugin. With them it isn't what was approved any more.
+pub(super) fn manifest(plugin: &str, lines: &str) -> String {
+    format!("# in the plugin's manifest, and then approve that: sandbar plugins approve {plugin}\n[requests]\n{lines}")
+}
+
+/// A comment above lines that open more than they seem to.
+pub(super) fn careful(what: &str, lines: &str) -> String {
+    format!("# careful: {what}\n{lines}")
 }
 
 /// A list of things that are TOML already.

@@ -1,5 +1,6 @@
 //! The policy as a whole: a corpus of requests, what always holds, and the sentences of refusals.
 
+mod no_lines;
 mod properties;
 mod refusals;
 mod rules;

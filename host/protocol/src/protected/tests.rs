@@ -40,6 +40,11 @@ fn values_are_replaced_and_the_rest_stays() {
     check(&["correct horse"], "a=correct%20horse", "a=[redacted]");
     check(&["correct horse"], "correct\n\thorse battery", "[redacted] battery");
     check(&["correcthorse"], "c o r r e c t h\u{200B}orse", "[redacted]");
+    check(
+        &["correcthorse"],
+        "correct\u{200E}h\u{2066}orse\u{202E}",
+        "[redacted]\u{202E}",
+    );
 }
 
 #[test]
@@ -214,19 +219,14 @@ proptest! {
         before in "[a-z ]{0,60}",
         after in "[a-z ]{0,60}",
         size in 1_usize..20,
-        form in 0..3,
+        form in 0..FORMS,
     ) {
         let protected = protected(&[&value]);
-        let written = match form {
-            0 => value,
-            1 => hexadecimal(value.as_bytes()),
-            _ => percent(&value, |_| true),
-        };
-        let text: Vec<char> = format!("{before}{written}{after}").chars().collect();
+        let text: Vec<char> = format!("{before}{}{after}", written(&value, form)).chars().collect();
         let (mut held, mut shown) = (String::new(), String::new());
         for piece in text.chunks(size) {
             held.extend(piece);
-            let rest = held.split_off(protected.settled(&held));
+            let rest = held.split_off(protected.settled(held.as_bytes()));
             shown += &protected.redact(&held);
             held = rest;
         }
@@ -235,11 +235,91 @@ proptest! {
         prop_assert!(shown.contains(REDACTED), "{}", shown);
     }
 
+    /// A text whose rest was lost, wherever it was cut: what is left has no part of the value, not even a first byte. Where the
+    /// value is whole, it is found.
+    #[test]
+    fn of_a_value_that_was_cut_no_part_is_left(
+        value in "[b-z0-9]{8,24}",
+        before in "[A ]{0,12}",
+        form in 0..FORMS,
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let protected = protected(&[&value]);
+        let written = written(&value, form);
+        let whole = format!("{before}{written}");
+        let cut = before.len() + cut.index(written.len());
+        let settled = &whole.as_bytes()[..protected.settled(&whole.as_bytes()[..cut])];
+        let left = protected.redact_bytes(settled).unwrap_or_else(|| settled.to_vec());
+        let found = format!("{before}{REDACTED}");
+        prop_assert!(
+            left.len() <= before.len() || left.starts_with(found.as_bytes()),
+            "{:?} is left of {}", String::from_utf8_lossy(&left), whole
+        );
+    }
+
     #[test]
     fn anything_can_be_looked_at(bytes in prop::collection::vec(any::<u8>(), 0..200), text in any::<String>()) {
         let protected = protected(&["abcdefgh", "größer als 🦀", "\\u\\x\\%41+%"]);
         prop_assert_eq!(protected.find(&bytes).is_some(), protected.redact_bytes(&bytes).is_some());
         prop_assert_eq!(protected.find(text.as_bytes()).is_some(), protected.redact(&text) != text);
+        prop_assert!(protected.settled(&bytes) <= bytes.len());
+        prop_assert!(text.is_char_boundary(protected.settled(text.as_bytes())));
+    }
+}
+
+/// How much of a text is settled.
+#[test]
+fn what_could_go_on_is_not_settled() {
+    let check = |value: &str, text: &[u8], expected: usize| {
+        let found = protected(&[value]).settled(text);
+        assert_eq!(found, expected, "{}", String::from_utf8_lossy(text));
+    };
+    check(SECRET, b"", 0);
+    check(SECRET, b"nothing to see", 14);
+    check(SECRET, b"the key is s", 11);
+    check(SECRET, b"the key is SK-LIVE", 11);
+    check(SECRET, b"the key is sk-Live_9,", 21);
+    check(SECRET, format!("the key is {SECRET},").as_bytes(), 12 + SECRET.len());
+    // Reversed, it begins as it ends.
+    check(SECRET, format!("the key is {SECRET}").as_bytes(), 11);
+    // What stands between its characters, in other forms, and in parts of encoded characters.
+    check(SECRET, b"a s k\n - \tL", 2);
+    check(SECRET, b"a %73%6b%2", 2);
+    check(SECRET, b"a %2573%256b%252", 2);
+    check(SECRET, b"a \\u0073\\u006b\\u00", 2);
+    check(SECRET, b"a %7", 2);
+    check(SECRET, b"100%", 3);
+    check(SECRET, b"100% of it", 10);
+    check(SECRET, b"a 736b", 2);
+    check(SECRET, "a c2s".as_bytes(), 2);
+    check(SECRET, b"a 2=?Q+", 2);
+    check("correct horse", b"a correct+ho", 2);
+    check("gr\u{f6}\u{df}er als", &"a gr\u{f6}".as_bytes()[..5], 2);
+    check("gr\u{f6}\u{df}er als", &"a \u{20ac}".as_bytes()[..4], 2);
+    // One value is the beginning of another, or ends as another begins.
+    let two = protected(&["abcdefgh", "abcdefghij"]);
+    assert_eq!(two.settled(b"<abcdefgh"), 1);
+    assert_eq!(two.settled(b"<abcdefgh>"), 10);
+    let two = protected(&["abcdefgh", "ghijklmn"]);
+    assert_eq!(two.settled(b"<abcdefgh"), 1);
+    assert_eq!(protected(&[]).settled(b"sk-"), 3);
+}
+
+const FORMS: usize = 9;
+
+/// A value in one of so many forms.
+fn written(value: &str, form: usize) -> String {
+    let each = |format: fn(char) -> String| value.chars().map(format).collect::<String>();
+    match form {
+        0 => value.to_owned(),
+        1 => hexadecimal(value.as_bytes()),
+        2 => percent(value, |_| true),
+        3 => base64(value.as_bytes(), false),
+        4 => base64(format!("x{value}").as_bytes(), false)[2..].to_owned(),
+        5 => value.chars().rev().collect(),
+        6 => each(|c| format!("{c} ")),
+        7 => each(|c| format!("\\u{:04x}", c as u32)),
+        _ => percent(&percent(value, |_| true), |at| at % 3 == 0),
     }
 }
 

@@ -107,6 +107,12 @@ fn before(step: Step, input: &[u8], mut spans: Vec<Range<usize>>) -> Vec<Range<u
     spans
 }
 
+/// With all that is taken off in any view but white space.
+pub(super) fn decoded(bytes: &[u8]) -> Vec<u8> {
+    let unescaped = applied(bytes, Step::Unescape);
+    (0..MOST_LAYERS).fold(unescaped, |bytes, _| applied(&bytes, Step::Percent))
+}
+
 /// Without what `Step::Squeeze` drops.
 pub(super) fn squeezed(bytes: &[u8]) -> Vec<u8> {
     applied(bytes, Step::Squeeze)
@@ -143,24 +149,67 @@ fn escape_len(bytes: &[u8]) -> usize {
 
 fn applied(bytes: &[u8], step: Step) -> Vec<u8> {
     let mut result = Vec::with_capacity(bytes.len());
-    apply(bytes, step, &mut |byte, _| result.push(byte));
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        // Nearly all bytes stand for themselves, and are copied together.
+        let plain = rest.iter().position(|byte| step.changes(*byte)).unwrap_or(rest.len());
+        result.extend_from_slice(&rest[..plain]);
+        rest = &rest[plain..];
+        if !rest.is_empty() {
+            let (len, decoded) = step.next(rest);
+            result.extend_from_slice(&decoded.bytes[..decoded.len]);
+            rest = &rest[len..];
+        }
+    }
     result
+}
+
+/// The bytes with which something may begin that `dropped` drops.
+const DROPPED: [bool; 256] = {
+    let mut begins = [false; 256];
+    let mut byte = 0;
+    while byte <= b' ' as usize {
+        begins[byte] = true;
+        byte += 1;
+    }
+    begins[0x7F] = true;
+    begins[0xC2] = true;
+    begins[0xE2] = true;
+    begins[0xEF] = true;
+    begins
+};
+
+impl Step {
+    /// Whether a byte can begin what doesn't stand for itself.
+    fn changes(self, byte: u8) -> bool {
+        match self {
+            Self::Unescape => byte == b'\\',
+            Self::Percent => byte == b'%',
+            Self::Plus => byte == b'+',
+            Self::Squeeze => DROPPED[usize::from(byte)],
+        }
+    }
+
+    /// What the first bytes stand for, and how many they are.
+    fn next(self, bytes: &[u8]) -> (usize, Decoded) {
+        match self {
+            Self::Unescape => unescape(bytes),
+            Self::Percent => percent(bytes),
+            Self::Plus if bytes[0] == b'+' => (1, Decoded::byte(b' ')),
+            Self::Plus => (1, Decoded::byte(bytes[0])),
+            Self::Squeeze => match dropped(bytes) {
+                0 => (1, Decoded::byte(bytes[0])),
+                len => (len, Decoded::default()),
+            },
+        }
+    }
 }
 
 /// Gives each byte of the result and from where it is.
 fn apply(bytes: &[u8], step: Step, emit: &mut impl FnMut(u8, Range<usize>)) {
     let mut at = 0;
     while at < bytes.len() {
-        let (len, decoded) = match step {
-            Step::Unescape => unescape(&bytes[at..]),
-            Step::Percent => percent(&bytes[at..]),
-            Step::Plus if bytes[at] == b'+' => (1, Decoded::byte(b' ')),
-            Step::Plus => (1, Decoded::byte(bytes[at])),
-            Step::Squeeze => match dropped(&bytes[at..]) {
-                0 => (1, Decoded::byte(bytes[at])),
-                len => (len, Decoded::default()),
-            },
-        };
+        let (len, decoded) = step.next(&bytes[at..]);
         for byte in &decoded.bytes[..decoded.len] {
             emit(*byte, at..at + len);
         }
@@ -243,10 +292,35 @@ fn digits(digits: Option<&[u8]>) -> Option<u32> {
 fn dropped(bytes: &[u8]) -> usize {
     match bytes {
         [byte, ..] if *byte <= b' ' || *byte == 0x7F => 1,
-        // Zero width space, non-joiner, joiner; word joiner; byte order mark.
-        [0xE2, 0x80, 0x8B..=0x8D, ..] | [0xE2, 0x81, 0xA0, ..] | [0xEF, 0xBB, 0xBF, ..] => 3,
+        // Zero width space, non-joiner, joiner, word joiner, byte order mark; marks that turn the direction of text.
+        [0xE2, 0x80, 0x8B..=0x8F | 0xAA..=0xAE, ..] | [0xE2, 0x81, 0xA0..=0xA9, ..] | [0xEF, 0xBB, 0xBF, ..] => 3,
         // No-break space, soft hyphen.
         [0xC2, 0xA0 | 0xAD, ..] => 2,
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is copied together is what would come byte by byte.
+    #[test]
+    fn bytes_that_stand_for_themselves_are_known() {
+        for step in [Step::Unescape, Step::Plus, Step::Percent, Step::Squeeze] {
+            for first in 0..=u8::MAX {
+                for rest in ["u0041z", "n", "41", "", "\u{80}\u{8b}", "\u{a0}"] {
+                    let rest = rest.chars().map(|c| c as u8);
+                    let text: Vec<u8> = [b'a', first]
+                        .into_iter()
+                        .chain(rest)
+                        .chain([0x8B, b'%', b'b'])
+                        .collect();
+                    let mut slowly = Vec::new();
+                    apply(&text, step, &mut |byte, _| slowly.push(byte));
+                    assert_eq!(applied(&text, step), slowly, "{step:?} {text:?}");
+                }
+            }
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! `[secrets.<name>]`: secrets that are added to plugins' requests, and where they may go.
 
+use std::collections::BTreeMap;
+
 use sandbar_plugins::{Audience, SecretPlace};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::grants::Grant;
 use super::resolve::Resolution;
 use super::secrets::SecretRef;
 
@@ -52,6 +55,55 @@ impl FileCredential {
     }
 }
 
+/// Two secrets of one plugin that would go into the same place of one request: nobody has said which of them does.
+pub(super) fn check_places(
+    grants: &BTreeMap<String, Grant>,
+    secrets: &BTreeMap<String, Credential>,
+    resolution: &mut Resolution,
+) {
+    for (plugin, grant) in grants {
+        let names = &grant.powers.powers.secrets;
+        let known = |name: &String| Some((name.clone(), secrets.get(name).filter(|secret| secret.has_place())?));
+        for (index, later) in names.iter().enumerate() {
+            let earlier = names[..index]
+                .iter()
+                .filter(|earlier| *earlier != later)
+                .filter_map(known);
+            let Some((later, secret)) = known(later) else { continue };
+            for (earlier, other) in earlier {
+                let Some(common) = secret.common(other) else { continue };
+                let key = format!("grants.{plugin}.secrets[{index}]");
+                let place = &secret.place;
+                let message = format!(
+                    "`{key}` is `{later}`, which goes into {place} of requests to {common}, and so does `{earlier}`"
+                );
+                let hint = format!(
+                    "grant one of the two to `{plugin}`, or give `[secrets.{later}]` other `hosts` or another place"
+                );
+                resolution.problem(&key, "same-secret-place", &message, &hint);
+            }
+        }
+    }
+}
+
+impl Credential {
+    /// Whether it says where it goes; if not, that is told already.
+    fn has_place(&self) -> bool {
+        !matches!(&self.place, SecretPlace::Query { name } if name.is_empty())
+    }
+
+    /// The hosts to which both would be sent in the same place, if there are some.
+    fn common<'a>(&'a self, other: &'a Self) -> Option<&'a Audience> {
+        let mut pairs = self
+            .audience
+            .iter()
+            .flat_map(|own| other.audience.iter().map(move |others| (own, others)));
+        self.place
+            .overlaps(&other.place)
+            .then(|| pairs.find_map(|(own, others)| own.common(others)))?
+    }
+}
+
 fn audience(key: &str, hosts: &[String], resolution: &mut Resolution) -> Vec<Audience> {
     const HINT: &str = "write a host as `\"https://api.example.com\"`, without a path";
     let key = format!("{key}.hosts");
@@ -90,7 +142,7 @@ fn place(key: &str, places: Places, resolution: &mut Resolution) -> SecretPlace 
     const ONE_PLACE: &str = "add one of `header = \"authorization\"`, `query = \"key\"` or `json = \"/key\"`";
     match places {
         (Some(name), format, None, None) => {
-            if !is_header(&name) {
+            if !SecretPlace::is_header(&name) {
                 wrong(
                     "header",
                     "is no header that a secret can go into",
@@ -141,26 +193,4 @@ fn place(key: &str, places: Places, resolution: &mut Resolution) -> SecretPlace 
             SecretPlace::Query { name: String::new() }
         }
     }
-}
-
-/// A token of HTTP, and none of those that say how a message is carried.
-fn is_header(name: &str) -> bool {
-    const CARRIERS: [&str; 10] = [
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-    ];
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let lower = name.to_ascii_lowercase();
-    (1..=100).contains(&name.len())
-        && name.bytes().all(is_token)
-        && !CARRIERS.contains(&lower.as_str())
-        && !lower.starts_with("proxy-")
 }

@@ -1,7 +1,7 @@
 //! `[grants.<plugin>]`: what the operator lets a plugin do, and under which conditions.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use sandbar_protocol::FileAccess;
 use sandbar_protocol::policy::{
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::consent::FileRule;
+use super::mounts::{self, FileMount, Holder, Mount};
 use super::problem::suggest;
 use super::resolve::Resolution;
 use super::schema::NAME;
@@ -24,15 +25,6 @@ pub struct Grant {
     pub mounts: Vec<Mount>,
     /// The plugin's own configuration: always an object.
     pub config: Value,
-}
-
-/// A directory besides the workspace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
-    /// The plugin sees the directory as `/<name>`.
-    pub name: String,
-    pub path: PathBuf,
-    pub access: FileAccess,
 }
 
 /// What one plugin may do.
@@ -69,19 +61,6 @@ pub(super) struct FileGrant {
     /// The plugin's own configuration: any table. Default: empty. Environment: `SANDBAR__GRANTS__<PLUGIN>__CONFIG__<KEY>`.
     #[serde(default)]
     config: Map<String, Value>,
-}
-
-/// A directory besides the workspace.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct FileMount {
-    /// The plugin sees the directory as `/<name>`.
-    #[schemars(extend("pattern" = NAME))]
-    name: String,
-    /// The directory. It must be there.
-    path: String,
-    /// Access to the files in it. Default: `read-only`.
-    access: Option<Access>,
 }
 
 /// A URL such as `https://api.example.com/v1/`, or a table with more.
@@ -151,7 +130,7 @@ struct FileToolLimits {
 /// Access to the files of a directory.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-enum Access {
+pub(super) enum Access {
     None,
     ReadOnly,
     ReadWrite,
@@ -187,8 +166,14 @@ impl From<FileKv> for KvAccess {
 }
 
 impl FileGrant {
-    /// `secrets` are the names of all that were written.
-    pub(super) fn resolve(self, plugin: &str, secrets: &[String], resolution: &mut Resolution) -> Grant {
+    /// `secrets` are the names of all that were written, `workspace` is where workspaces are.
+    pub(super) fn resolve(
+        self,
+        plugin: &str,
+        secrets: &[String],
+        workspace: &Path,
+        resolution: &mut Resolution,
+    ) -> Grant {
         let key = format!("grants.{plugin}");
         let files = resolution.or_default(&format!("{key}.files"), self.files, Access::None);
         let powers = PowerSet {
@@ -199,6 +184,12 @@ impl FileGrant {
                 .or_default(&format!("{key}.kv"), self.kv, FileKv::None)
                 .into(),
         };
+        let holder = Holder {
+            plugin,
+            files: powers.files,
+            workspace,
+        };
+        let mounts = mounts::resolve(&holder, self.mounts, resolution);
         let tools = self.tools.into_iter().map(|(tool, limits)| {
             let limits = limits.resolve(&format!("{key}.tools.{tool}"), resolution);
             (tool, limits)
@@ -210,7 +201,7 @@ impl FileGrant {
                 rules: self.rules.resolve(),
                 origins: self.origins.resolve(),
             },
-            mounts: mounts(plugin, &key, self.mounts, resolution),
+            mounts,
             config: Value::Object(self.config),
         }
     }
@@ -247,29 +238,6 @@ fn known_secrets(key: &str, names: Vec<String>, known: &[String], resolution: &m
         resolution.problem(&key, "unknown-secret", &message, &hint);
     }
     names
-}
-
-fn mounts(plugin: &str, key: &str, written: Vec<FileMount>, resolution: &mut Resolution) -> Vec<Mount> {
-    let mut names = BTreeSet::new();
-    let mut mounts = Vec::new();
-    for (index, mount) in written.into_iter().enumerate() {
-        let key = format!("{key}.mounts[{index}]");
-        if !names.insert(mount.name.clone()) {
-            let message = format!("two mounts of `{plugin}` have the name `{}`", mount.name);
-            resolution.problem(
-                &format!("{key}.name"),
-                "duplicate-name",
-                &message,
-                "give each mount its own name",
-            );
-        }
-        mounts.push(Mount {
-            path: resolution.directory(&format!("{key}.path"), &mount.path),
-            name: mount.name,
-            access: mount.access.unwrap_or(Access::ReadOnly).into(),
-        });
-    }
-    mounts
 }
 
 impl FileRules {

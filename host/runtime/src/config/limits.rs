@@ -48,8 +48,8 @@ pub(super) struct FileLimits {
     /// Instances at once, of all plugins together. Default: 256. Environment: `SANDBAR__LIMITS__MAX_INSTANCES`.
     #[schemars(range(min = 1, max = 100_000))]
     max_instances: Option<u32>,
-    /// What plugins may add to a workspace or a mount, in MiB; each file or directory counts 4 KiB besides its bytes. In the own directory of
-    /// a session everything counts. Default: 4096. Environment: `SANDBAR__LIMITS__WORKSPACE_MIB`.
+    /// What plugins may add to a workspace, or to a mount without a `quota_mib`, in MiB; each file or directory counts 4 KiB besides its
+    /// bytes. In the own directory of a session everything counts. Default: 4096. Environment: `SANDBAR__LIMITS__WORKSPACE_MIB`.
     #[schemars(range(min = 1))]
     workspace_mib: Option<u32>,
     /// Whether the kernel holds the processes of Sandbar itself: those that compile plugins reach no file, no network and no other
@@ -93,6 +93,6 @@ impl FileLimits {
     }
 }
 
-fn bytes(mib: u32) -> u64 {
+pub(super) fn bytes(mib: u32) -> u64 {
     u64::from(mib) * 1024 * 1024
 }

@@ -15,8 +15,10 @@ mod file;
 pub mod grants;
 pub mod limits;
 pub mod models;
+pub mod mounts;
 mod network;
 pub mod origin;
+mod own_places;
 mod plugins;
 mod problem;
 mod resolve;
@@ -63,6 +65,9 @@ pub struct Config {
     /// The file that says which plugins were approved: `sandbar.lock` beside the project's file, or in the directory for data where there
     /// is none. A program that embeds Sandbar has none unless it sets it: then every plugin is taken as it is.
     pub lock_file: Option<PathBuf>,
+    /// The files that it was read from, and those that would be read the next time if they were there. No plugin can change them, whatever
+    /// it is given. A program that embeds Sandbar has none unless it sets them.
+    pub files: Vec<PathBuf>,
     /// What plugins may add to a workspace or a mount, in bytes.
     pub workspace_bytes: u64,
     /// Whether the kernel holds what Sandbar itself may do, as far as it can: its compile workers, and the process of a program that calls
@@ -109,6 +114,7 @@ impl Config {
 
     fn locked_by(mut self, sources: &Sources) -> Self {
         self.lock_file = Some(sources.lock_file(&self.data_dir));
+        self.files = sources.files();
         self
     }
 

@@ -4,16 +4,22 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sandbar_plugins::{read_regular_text, why_unread};
 use sandbar_protocol::{Error, ErrorKind};
 use serde::Serialize;
 
 use super::Config;
 use super::check;
+use super::credentials;
 use super::document::Document;
 use super::file::FileConfig;
 use super::origin::{LayerKind, Origin, Places, Setting};
+use super::own_places;
 use super::problem::{problem, quoted, suggest};
 use super::schema;
+
+/// The largest text that another file has for the configuration.
+const MAX_TEXT_BYTES: u64 = 4 << 20;
 
 /// Checks a merged document and resolves each section, so that all problems are found at once.
 pub(super) fn resolve(mut document: Document, default_data_dir: Option<PathBuf>) -> Result<Config, Vec<Error>> {
@@ -132,8 +138,8 @@ impl Resolution {
         if !path.is_file() {
             return String::new();
         }
-        std::fs::read_to_string(&path).unwrap_or_else(|error| {
-            let message = format!("`{key}` is `{written}`, which can't be read: {}", error.kind());
+        read_regular_text(&path, MAX_TEXT_BYTES).unwrap_or_else(|error| {
+            let message = format!("`{key}` is `{written}`, which can't be read: {}", why_unread(&error));
             self.problem(
                 key,
                 "missing-file",
@@ -156,10 +162,18 @@ impl Resolution {
 
     fn config(&mut self, file: FileConfig, written: &Written, default_data_dir: Option<PathBuf>) -> Config {
         let limits = file.limits.resolve(self);
+        let data_dir = self.data_dir(file.data_dir.as_deref(), default_data_dir);
+        let workspace = file.workspace.map(|path| self.directory("workspace", &path));
+        let workspaces = workspace.clone().unwrap_or_else(|| data_dir.join("workspaces"));
+        let grants = resolved(file.grants, |name, grant| {
+            grant.resolve(name, &written.secrets, &workspaces, self)
+        });
+        let secrets = resolved(file.secrets, |name, secret| secret.resolve(name, self));
+        credentials::check_places(&grants, &secrets, self);
         let directories = file.plugins.directories.iter().enumerate();
-        Config {
-            data_dir: self.data_dir(file.data_dir.as_deref(), default_data_dir),
-            workspace: file.workspace.map(|path| self.directory("workspace", &path)),
+        let config = Config {
+            data_dir,
+            workspace,
             plugin_directories: directories
                 .map(|(index, path)| self.path(&format!("plugins.directories[{index}]"), path))
                 .collect(),
@@ -168,11 +182,12 @@ impl Resolution {
             max_instances: limits.max_instances,
             put_aside: limits.put_aside,
             lock_file: None,
+            files: Vec::new(),
             workspace_bytes: limits.workspace_bytes,
             kernel_sandbox: limits.kernel_sandbox,
             consent: Arc::new(file.consent.resolve(self)),
-            grants: resolved(file.grants, |name, grant| grant.resolve(name, &written.secrets, self)),
-            secrets: resolved(file.secrets, |name, secret| secret.resolve(name, self)),
+            grants,
+            secrets,
             proxy: file.network.resolve(self),
             models: resolved(file.models, |name, model| model.resolve(name, self)),
             agents: resolved(file.agents, |name, agent| {
@@ -181,7 +196,9 @@ impl Resolution {
             default_agent: self.default_agent(file.default_agent, &written.agents),
             settings: Vec::new(),
             places: Places::default(),
-        }
+        };
+        own_places::check(&config, self);
+        config
     }
 
     fn data_dir(&mut self, written: Option<&str>, default: Option<PathBuf>) -> PathBuf {

@@ -5,11 +5,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use sandbar_plugins::{read_regular_text, why_unread};
 use sandbar_protocol::{Error, ErrorKind, Result};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::schema::SECRET_FORMAT;
+
+/// The largest secret that is read from a file.
+const MAX_BYTES: u64 = 64 << 10;
 
 /// Where a secret is: `env:NAME` or `file:PATH`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -51,9 +55,12 @@ impl SecretRef {
                 )
             }
             Self::File(path) => {
-                let text = std::fs::read_to_string(base.join(path));
+                let text = read_regular_text(&base.join(path), MAX_BYTES);
                 let found = format!("the file `{}`", path.display());
-                (found, text.map_err(|error| format!("can't be read: {}", error.kind())))
+                (
+                    found,
+                    text.map_err(|error| format!("can't be read: {}", why_unread(&error))),
+                )
             }
         };
         let missing = |why: String| {

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sandbar_plugins::{read_regular_text, why_unread};
 use sandbar_protocol::{Error, ErrorKind, Result};
 
 use super::document::{Content, Document, parse_value};
@@ -14,6 +15,12 @@ use super::schema::{self, Schema, Wanted};
 
 /// The file that is looked for where a command is run.
 const PROJECT_FILE: &str = "sandbar.toml";
+
+/// The largest configuration that is read; one that is written by hand has some kilobytes.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// What is recorded of that file's plugins.
+const LOCK_FILE: &str = "sandbar.lock";
 
 /// What the name of a variable starts with; `__` separates its parts.
 const VARIABLE_PREFIX: &str = "SANDBAR__";
@@ -67,8 +74,15 @@ impl Sources {
                 project.with_extension("lock.lock")
             }
             true => project.with_extension("lock"),
-            false => data_dir.join("sandbar.lock"),
+            false => data_dir.join(LOCK_FILE),
         }
+    }
+
+    /// The files that were read, and those that the next command in this directory would read, or write as `sandbar.lock`.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let beside = [PROJECT_FILE, LOCK_FILE].map(PathBuf::from);
+        let named = [self.project.clone(), self.user.clone()].into_iter().flatten();
+        named.chain(beside).map(|file| self.start_dir.join(file)).collect()
     }
 
     /// Reads and merges all layers.
@@ -152,11 +166,11 @@ pub(super) fn embedded(base_dir: &Path) -> Arc<Layer> {
 }
 
 fn read_file(path: &Path, name: String, kind: LayerKind) -> Result<Option<Document>> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match read_regular_text(path, MAX_BYTES) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
-            let message = format!("the configuration `{name}` can't be read: {}", error.kind());
+            let message = format!("the configuration `{name}` can't be read: {}", why_unread(&error));
             let hint = "the file must be readable, and its text UTF-8";
             return Err(problem(None, "unreadable", &message).with_hint(hint).with_source(error));
         }

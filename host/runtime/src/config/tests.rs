@@ -4,6 +4,7 @@ mod built_in;
 mod grants;
 mod layers;
 mod models;
+mod mounts;
 mod names;
 mod problems;
 mod secrets;
@@ -15,7 +16,7 @@ use sandbar_protocol::{Error, FileAccess, Limits};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::grants::Mount;
+use super::mounts::Mount;
 use super::*;
 
 /// The least that loads.
@@ -28,7 +29,7 @@ fn project() -> TempDir {
     for (name, text) in [("replies.toml", ""), ("main.md", "From the file.\n")] {
         std::fs::write(directory.path().join(name), text).unwrap();
     }
-    for name in ["work", "docs"] {
+    for name in ["work", "docs", "out"] {
         std::fs::create_dir(directory.path().join(name)).unwrap();
     }
     directory
@@ -129,7 +130,7 @@ fn everything_can_be_written() {
         max_instances = 5
         [grants.files]
         files = "read-write"
-        mounts = [ { name = "docs", path = "docs" }, { name = "out", path = "work", access = "read-write" } ]
+        mounts = [ { name = "docs", path = "docs" }, { name = "out", path = "out", access = "read-write", quota_mib = 64 } ]
         config = { max_read_bytes = 65_536, deep = { list = [1.5, true, "x"] } }
         [models.script]
         provider = "scripted"
@@ -166,12 +167,13 @@ fn everything_can_be_written() {
         name: name.to_owned(),
         path: base.join(path),
         access,
+        quota_bytes: (access == FileAccess::ReadWrite).then_some(64 << 20),
     };
     let grant = Grant {
         powers: may_write(),
         mounts: vec![
             mount("docs", "docs", FileAccess::ReadOnly),
-            mount("out", "work", FileAccess::ReadWrite),
+            mount("out", "out", FileAccess::ReadWrite),
         ],
         config: json!({ "max_read_bytes": 65536, "deep": { "list": [1.5, true, "x"] } }),
     };
@@ -206,7 +208,7 @@ fn starter_loads() {
             .check_plugins(&["files".to_owned()], &["react".to_owned()], &[])
             .is_empty()
     );
-    sandbar_llm::ScriptedModel::load("script", &script).unwrap();
+    crate::open::scripted("script", &script).unwrap();
     // What is commented out is as good as the rest.
     for name in ["work", "docs"] {
         std::fs::create_dir(directory.path().join(name)).unwrap();

@@ -322,6 +322,7 @@ async fn approvals_are_told_with_who_gave_and_who_revoked_them() {
     let new = NewApproval {
         tool: "files__write".to_owned(),
         digest: "d1".to_owned(),
+        authority: None,
         place,
         by: "ada".to_owned(),
     };

@@ -1,8 +1,8 @@
 //! Questions, their answers, and what was approved.
 
-use sandbar_protocol::{Answer, RunSetup, Suspension, SuspensionId, SuspensionKind, WorkspaceId};
+use sandbar_protocol::{Answer, Authority, RunSetup, Suspension, SuspensionId, SuspensionKind, WorkspaceId};
 
-use crate::{ApprovalPlace, Inbox, NewApproval, SuspensionState};
+use crate::{ApprovalPlace, Inbox, NewApproval, SuspensionState, WantedApproval};
 
 use super::*;
 
@@ -133,6 +133,7 @@ async fn approvals_hold_for_one_component_in_one_place() {
     let approval = |place: ApprovalPlace| NewApproval {
         tool: "files__write".to_owned(),
         digest: "d1".to_owned(),
+        authority: None,
         place,
         by: "ada".to_owned(),
     };
@@ -149,9 +150,14 @@ async fn approvals_hold_for_one_component_in_one_place() {
         .await
         .unwrap();
     let check = |tool: &str, digest: &str, in_session: &str, workspace: Option<&WorkspaceId>, expected: bool| {
-        let found = store
-            .approved_by(tool, digest, &session(in_session), workspace)
-            .unwrap();
+        let wanted = WantedApproval {
+            tool,
+            digest,
+            authority: None,
+            session: &session(in_session),
+            workspace,
+        };
+        let found = store.approved_by(&wanted).unwrap();
         let expected = expected.then(|| "ada".to_owned());
         assert_eq!(found, expected, "{tool} {digest} {in_session}");
     };
@@ -168,6 +174,68 @@ async fn approvals_hold_for_one_component_in_one_place() {
         store.revoke_approval(listed[1].id, "ada").await.unwrap_err().code,
         "no-approval"
     );
+}
+
+#[tokio::test]
+async fn approvals_hold_for_what_was_told_and_for_less() {
+    let store = Store::in_memory(options()).unwrap();
+    let can = |secrets: &[&str]| {
+        let secrets = secrets.iter().map(|name| (*name).to_owned()).collect();
+        let nothing = Authority::default();
+        Some(Authority { secrets, ..nothing })
+    };
+    let approve = async |by: &str, authority: Option<Authority>| {
+        let new = NewApproval {
+            tool: "mail__send".to_owned(),
+            digest: "d1".to_owned(),
+            authority,
+            place: ApprovalPlace::Session(session("a")),
+            by: by.to_owned(),
+        };
+        store.approve(new).await.unwrap();
+    };
+    let check = |authority: Option<Authority>, expected: Option<&str>| {
+        let wanted = WantedApproval {
+            tool: "mail__send",
+            digest: "d1",
+            authority: authority.as_ref(),
+            session: &session("a"),
+            workspace: None,
+        };
+        assert_eq!(
+            store.approved_by(&wanted).unwrap().as_deref(),
+            expected,
+            "{authority:?}"
+        );
+    };
+    approve("ada", can(&["one", "two"])).await;
+    check(can(&["two", "one"]), Some("ada"));
+    check(can(&["two"]), Some("ada"));
+    check(can(&["two", "three"]), None);
+    check(None, None);
+    // The newer word takes the place of the older one, so that one number revokes all.
+    approve("bob", can(&["three"])).await;
+    check(can(&["three"]), Some("bob"));
+    check(can(&["two"]), None);
+    let [approval] = store.approvals().unwrap().try_into().unwrap();
+    assert_eq!((approval.authority, approval.by.as_str()), (can(&["three"]), "bob"));
+    store.revoke_approval(approval.id, "ada").await.unwrap();
+    check(can(&[]), None);
+}
+
+/// What a person was told who gave an approval to an older version isn't known.
+#[tokio::test]
+async fn approvals_of_an_older_version_ask_again() {
+    let (directory, store) = directory_and_store();
+    drop(store);
+    sql(directory.path())
+        .execute_batch(
+            "ALTER TABLE approvals DROP COLUMN authority;
+            INSERT INTO approvals (tool, digest, kind, place, decider, approved_ms) VALUES ('a__b', 'd', 'session', 'a', 'ada', 1);
+            PRAGMA user_version = 4",
+        )
+        .unwrap();
+    assert_eq!(open(directory.path()).approvals().unwrap(), []);
 }
 
 /// A database of the first version gets what came later, and keeps what it has.

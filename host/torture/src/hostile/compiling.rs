@@ -22,6 +22,20 @@ pub(crate) struct Loaded {
     pub(crate) grown: u64,
 }
 
+impl Loaded {
+    /// Whether its code was run before it was refused.
+    pub(crate) fn has_run(&self) -> bool {
+        const BY_RUNNING: [&str; 5] = [
+            "bad-describe",
+            "cpu-limit",
+            "memory-limit",
+            "plugin-trapped",
+            "transfer-limit",
+        ];
+        BY_RUNNING.contains(&self.ended.as_str())
+    }
+}
+
 pub(crate) async fn load(components: &Components, attack: &'static Attack) -> Result<Loaded> {
     // What every runtime compiles is compiled first, so that it isn't measured; then the file is there.
     let world = World::new(components, &[])?;

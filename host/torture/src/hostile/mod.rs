@@ -44,7 +44,7 @@ impl Hostile {
             !attacks.is_empty(),
             "no attack is called so; `host/torture/src/attacks.rs` lists them"
         );
-        let runtime = tokio::runtime::Runtime::new()?;
+        let runtime = sandbar::threads().build()?;
         let mut report = Report::new(self.count);
         runtime.block_on(async {
             for attack in attacks.iter().filter(|attack| attack.way == Way::Loaded) {

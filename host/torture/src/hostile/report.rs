@@ -13,8 +13,10 @@ use crate::table::Table;
 const LATE: Duration = Duration::from_millis(5);
 const OVERRUN: Duration = Duration::from_millis(25);
 const REFUSED_WITHIN: Duration = Duration::from_secs(15);
-/// What the process may need more for a component that it refuses.
+/// What the process may need more for a component that it refuses without running it.
 const PARENT_BYTES: u64 = 16 << 20;
+/// For one that it has asked what it is: the memory of an instance in `describe`.
+const DESCRIBED_BYTES: u64 = 64 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -77,7 +79,12 @@ impl Report {
             if loaded.took > REFUSED_WITHIN {
                 found.push(format!("`{name}` was refused after {}", show(loaded.took)));
             }
-            if loaded.grown > PARENT_BYTES {
+            let most = if loaded.has_run() {
+                DESCRIBED_BYTES
+            } else {
+                PARENT_BYTES
+            };
+            if loaded.grown > most {
                 found.push(format!("`{name}` cost this process {}", mib(loaded.grown)));
             }
         }
@@ -128,7 +135,7 @@ impl Report {
             "timer late, p99 / longest",
             "over its limit, p99",
             "memory",
-            "all took",
+            "a wave took",
             "what it meets",
         ]);
         for row in &self.ran {
@@ -141,7 +148,7 @@ impl Report {
                 format!("`{}`", row.attack.name),
                 row.attack.does.to_owned(),
                 format!("`{}`", row.alone),
-                together.join(", "),
+                format!("{} in {}", together.join(", "), waves(row.waves)),
                 format!("{}, {}", row.honest, row.honest_failed),
                 format!(
                     "{} / {}",
@@ -178,7 +185,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "Limits here: {CPU_MS} ms of processor time, {WALL_MS} ms on the clock, {MEMORY_MIB} MiB each, {BUDGET_MIB} MiB together. \
-             {} at once, in as many sessions, and beside them an honest session that calls a tool every few milliseconds. Without an \
+             {} at once, in as many sessions, again and again for a second at least, and beside them an honest session that calls a tool every few milliseconds. Without an \
              attack the host's timer is {} late (p99; longest {}). The load of the machine was {} when it began.\n",
             self.count,
             show(self.idle.percentile(99)),
@@ -199,11 +206,12 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "Goals: the timer at most {} later than without an attack (p99), a call ends at most {} after its first limit (p99), a file is \
-             refused within {} and costs the host at most {}. The memory of the process may grow by what all guests together may have and a tenth.",
+             refused within {} and costs the host at most {}, or {} where its `describe` was called. The memory of the process may grow by what all guests together may have and a tenth.",
             show(LATE),
             show(OVERRUN),
             show(REFUSED_WITHIN),
-            mib(PARENT_BYTES)
+            mib(PARENT_BYTES),
+            mib(DESCRIBED_BYTES)
         )
     }
 }
@@ -216,6 +224,13 @@ fn load() -> String {
 
 fn budget() -> u64 {
     (BUDGET_MIB << 20) / 10 * 11
+}
+
+fn waves(count: u32) -> String {
+    match count {
+        1 => "one wave".to_owned(),
+        count => format!("{count} waves"),
+    }
 }
 
 fn mib(bytes: u64) -> String {

@@ -6,20 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use futures::future::join_all;
 use sandbar::Runtime;
 use sandbar::plugins::CallStats;
 use sandbar::protocol::{EventBody, RunRequest, SessionId, StreamItem, ToolOutcome};
 use sandbar_torture::attacks::{Attack, Ends, Way};
 use sandbar_torture::components::Components;
+use tokio::runtime::Handle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::gauge::{Times, lateness, peak, reset_peak};
 use super::world::{CPU_MS, WALL_MS, World};
 
-/// How long the idle machine is looked at.
-const IDLE: Duration = Duration::from_secs(2);
-/// Time and memory are used up for everybody if enough want them.
-const SHARED: [&str; 3] = ["cpu-limit", "wall-limit", "guest-memory-exhausted"];
+/// How long is measured, at least: what happened once in 20 ms has no percentiles.
+const AT_LEAST: Duration = Duration::from_secs(1);
+/// Time, memory and places for requests are used up for everybody if enough want them.
+const SHARED: [&str; 4] = ["cpu-limit", "wall-limit", "guest-memory-exhausted", "too-many-requests"];
 const HONEST: &str = "tools echo__echo {\"text\":\"alive\"}\nfinish";
 
 /// A runtime with all attackers.
@@ -37,6 +38,8 @@ pub(crate) struct Ran {
     /// How it ended alone: a code, or `answered`.
     pub(crate) alone: String,
     pub(crate) alone_well: bool,
+    /// How often they all began, one wave after the other.
+    pub(crate) waves: u32,
     /// How many ended how, at once.
     pub(crate) together: BTreeMap<String, usize>,
     pub(crate) together_wrong: usize,
@@ -49,11 +52,19 @@ pub(crate) struct Ran {
     pub(crate) grown: u64,
     /// How far behind their first limit calls ended.
     pub(crate) overrun: Times,
+    /// A wave.
     pub(crate) took: Duration,
 }
 
+/// What goes on beside an attack: the timer, and an honest session.
+struct Beside {
+    over: Arc<AtomicBool>,
+    timer: JoinHandle<Times>,
+    honest: JoinHandle<Result<(Vec<Duration>, usize)>>,
+}
+
 impl Field {
-    pub(crate) async fn open(components: &Components, attacks: &[&'static Attack]) -> Result<Self> {
+    pub(crate) async fn open(components: &Components, attacks: &[&'static Attack]) -> Result<Arc<Self>> {
         let world = World::new(components, attacks)?;
         let runtime = world.open().await?;
         let stats: Arc<Mutex<Vec<CallStats>>> = Arc::default();
@@ -61,65 +72,70 @@ impl Field {
         runtime
             .plugins()
             .observe(move |call| sink.lock().unwrap_or_else(PoisonError::into_inner).push(call));
-        Ok(Self {
+        Ok(Arc::new(Self {
             runtime,
             stats,
             _world: world,
-        })
+        }))
     }
 
-    pub(crate) async fn close(self) {
+    pub(crate) async fn close(&self) {
         self.runtime.close().await;
     }
 
     /// The timer of a host that has nothing to do but to serve the honest session.
-    pub(crate) async fn idle(&self) -> Result<Times> {
-        let over = AtomicBool::new(false);
-        let clock = async {
-            tokio::time::sleep(IDLE).await;
-            over.store(true, Ordering::Relaxed);
-        };
-        let ((), late, honest) = futures::join!(clock, lateness(&over), self.honest(&over));
-        honest?;
-        Ok(late)
+    pub(crate) async fn idle(self: &Arc<Self>) -> Result<Times> {
+        let beside = Beside::begin(self);
+        tokio::time::sleep(AT_LEAST).await;
+        Ok(beside.end().await?.0)
     }
 
-    pub(crate) async fn run(&self, attack: &'static Attack, count: usize) -> Result<Ran> {
+    pub(crate) async fn run(self: &Arc<Self>, attack: &'static Attack, count: usize) -> Result<Ran> {
         let alone = self.outcome(attack, "alone").await?;
         let before = reset_peak()?;
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let over = AtomicBool::new(false);
-        let begun = Instant::now();
-        let attackers = async {
-            let sessions: Vec<String> = (0..count).map(|index| format!("at-once-{index}")).collect();
-            let ended = join_all(sessions.iter().map(|session| self.outcome(attack, session))).await;
-            over.store(true, Ordering::Relaxed);
-            ended
-        };
-        let (ended, late, honest) = futures::join!(attackers, lateness(&over), self.honest(&over));
-        let took = begun.elapsed();
-        let (honest_times, honest_failed) = honest?;
+        let beside = Beside::begin(self);
         let mut together = BTreeMap::new();
         let mut together_wrong = 0;
-        for ended in ended {
-            let ended = ended?;
-            together_wrong += usize::from(!is_well(attack, &ended) && !SHARED.contains(&ended.as_str()));
-            *together.entry(shown(&ended)).or_default() += 1;
+        let mut waves: u32 = 0;
+        let begun = Instant::now();
+        // An attack that is over soon is made again, so that there is something to measure beside it.
+        while waves == 0 || begun.elapsed() < AT_LEAST {
+            waves += 1;
+            for ended in self.wave(attack, count, waves).await? {
+                together_wrong += usize::from(!is_well(attack, &ended) && !SHARED.contains(&ended.as_str()));
+                *together.entry(shown(&ended)).or_default() += 1;
+            }
         }
+        let took = begun.elapsed() / waves;
+        let (lateness, honest_times, honest_failed) = beside.end().await?;
         Ok(Ran {
             attack,
             alone_well: is_well(attack, &alone),
             alone: shown(&alone),
+            waves,
             together,
             together_wrong,
             honest: honest_times.len(),
             honest_failed,
             honest_times: Times::new(honest_times),
-            lateness: late,
+            lateness,
             grown: peak()?.saturating_sub(before),
             overrun: self.overrun(attack.component()),
             took,
         })
+    }
+
+    /// So many at once, each a task of its own, like requests that come over so many connections.
+    async fn wave(self: &Arc<Self>, attack: &'static Attack, count: usize, wave: u32) -> Result<Vec<String>> {
+        let mut attackers = JoinSet::new();
+        for index in 0..count {
+            let field = self.clone();
+            // New ones: what an old session costs to go on with isn't asked here.
+            let session = format!("{}-{wave}-{index}", attack.name.replace(':', "-"));
+            attackers.spawn(async move { field.outcome(attack, &session).await });
+        }
+        attackers.join_all().await.into_iter().collect()
     }
 
     /// Runs without a pause, each in the same session: how long each took, and how many did not get their answer.
@@ -188,6 +204,25 @@ impl Field {
             .filter(|call| &*call.plugin == plugin)
             .map(|call| call.cpu.saturating_sub(cpu).max(call.wall.saturating_sub(wall)));
         Times::new(over.collect())
+    }
+}
+
+impl Beside {
+    /// Each is a task of its own, as in a server.
+    fn begin(field: &Arc<Field>) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let (timed, field, served) = (over.clone(), field.clone(), over.clone());
+        Self {
+            over,
+            timer: Handle::current().spawn(async move { lateness(&timed).await }),
+            honest: Handle::current().spawn(async move { field.honest(&served).await }),
+        }
+    }
+
+    async fn end(self) -> Result<(Times, Vec<Duration>, usize)> {
+        self.over.store(true, Ordering::Relaxed);
+        let (times, failed) = self.honest.await??;
+        Ok((self.timer.await?, times, failed))
     }
 }
 

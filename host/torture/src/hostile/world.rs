@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, anyhow};
-use sandbar::{Config, Journal, OpenOptions, Runtime};
-use sandbar_torture::attacks::{Attack, Given, Way};
+use sandbar::{Config, OpenOptions, Runtime};
+use sandbar_torture::attacks::{Attack, Way};
 use sandbar_torture::components::Components;
+use sandbar_torture::ground::{Ground, SECRET};
 use tempfile::TempDir;
 
 /// What the guests may use here: little, so that many rounds are over soon.
@@ -18,6 +19,8 @@ pub(crate) const BUDGET_MIB: u64 = 2_048;
 pub(crate) struct World {
     directory: TempDir,
     config: String,
+    /// Kept for its servers.
+    _ground: Ground,
 }
 
 impl World {
@@ -27,6 +30,9 @@ impl World {
         let plugins = directory.path().join("plugins");
         std::fs::create_dir(&plugins)?;
         std::fs::write(directory.path().join("replies.toml"), "")?;
+        std::fs::write(directory.path().join("token.txt"), "a token that nobody may read")?;
+        let ground = Ground::start().context("no servers on this machine")?;
+        std::fs::write(directory.path().join(Ground::SECRET_FILE), SECRET)?;
         let mut tools = vec!["echo"];
         let (mut grants, mut agents) = (String::new(), String::new());
         for name in ["echo", "pattern_probe"] {
@@ -40,6 +46,10 @@ impl World {
             }
             seen.push(name);
             std::fs::write(plugins.join(format!("{name}.wasm")), components.read(name)?)?;
+            // All have the limits of the configuration here.
+            if let Some(manifest) = attack.manifest(CPU_MS, WALL_MS) {
+                std::fs::write(plugins.join(format!("{name}.toml")), manifest)?;
+            }
             match attack.way {
                 Way::Loaded => {}
                 Way::Stepped => {
@@ -47,15 +57,7 @@ impl World {
                 }
                 Way::Called { given, .. } => {
                     tools.push(name);
-                    match given {
-                        Given::Nothing => {}
-                        Given::Files => {
-                            let _ = writeln!(grants, "[grants.{name}]\nfiles = \"read-write\"");
-                        }
-                        Given::Instance => {
-                            std::fs::write(plugins.join(format!("{name}.toml")), "lifetime = \"session\"\n")?;
-                        }
-                    }
+                    grants += &ground.grant(name, given);
                 }
             }
         }
@@ -63,9 +65,15 @@ impl World {
             "default_agent = \"main\"\ndata_dir = \"data\"\n[plugins]\ndirectories = [\"plugins\"]\n\
              [limits]\nput_aside = false\nmemory_mib = {MEMORY_MIB}\nguest_memory_mib = {BUDGET_MIB}\ncpu_ms = {CPU_MS}\nwall_ms = {WALL_MS}\n\
              [models.script]\nprovider = \"scripted\"\nscript = \"replies.toml\"\n\
-             [agents.main]\nmodel = \"script\"\npattern = \"pattern_probe\"\nplugins = {tools:?}\n{agents}{grants}"
+             [agents.main]\nmodel = \"script\"\npattern = \"pattern_probe\"\nplugins = {tools:?}\n{agents}{grants}{}\
+             [secrets.token]\nvalue = \"file:token.txt\"\nhosts = [\"https://api.example.com\"]\nheader = \"authorization\"\n",
+            ground.secret()
         );
-        Ok(Self { directory, config })
+        Ok(Self {
+            directory,
+            config,
+            _ground: ground,
+        })
     }
 
     /// One more plugin.
@@ -75,11 +83,11 @@ impl World {
     }
 
     pub(crate) async fn open(&self) -> Result<Runtime> {
-        let config = Config::from_toml(&self.config, self.directory.path()).map_err(|errors| anyhow!("{errors:?}"))?;
-        let options = OpenOptions {
-            journal: Journal::Memory,
-            ..OpenOptions::default()
-        };
-        Ok(Runtime::open_with(config, options).await?)
+        let place = self.directory.path();
+        let mut config = Config::from_toml(&self.config, place).map_err(|errors| anyhow!("{errors:?}"))?;
+        config.lock_file = Some(place.join("sandbar.lock"));
+        config.files = vec![place.join("sandbar.toml")];
+        // With its journal on the disk, as users have it.
+        Ok(Runtime::open_with(config, OpenOptions::default()).await?)
     }
 }

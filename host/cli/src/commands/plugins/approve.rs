@@ -2,17 +2,21 @@
 
 use std::io::Write as _;
 
-use sandbar::plugins::{Difference, Plugins, Status};
+use sandbar::config::grants::Grant;
+use sandbar::plugins::{Difference, Kind, Plugin, Plugins, Status, Waiting};
 use sandbar::protocol::{AuditEntry, DecidedBy, Error, ErrorKind, Result, SessionId};
 use sandbar::store::{Store, StoreOptions};
 use sandbar::{Config, Runtime};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::difference::lines;
+use super::reach::plugins_of;
+use super::{effective, powers};
 use crate::commands::run::agent_of;
 use crate::consent::{Presence, TERMINAL, YES};
 use crate::exit::Exit;
 use crate::failure::Outcome;
+use crate::lock_notes;
 use crate::options::Options;
 use crate::person::Person;
 use crate::progress::open_options;
@@ -38,12 +42,13 @@ impl Approve {
         Options::enclose(&config)?;
         Options::block_on(async {
             let plugins = sandbar::load_plugins(&config, &open_options(terminal)).await?;
+            lock_notes::tell(&plugins, &config, terminal);
             let name = &self.name;
             match plugins.get(name) {
                 Some(plugin) => match (&plugin.waiting, &plugin.status) {
                     (Some(waiting), _) => {
                         if !terminal.json {
-                            show(name, &waiting.difference, terminal);
+                            show(plugin, waiting, config.grants.get(name), terminal);
                         }
                     }
                     (None, Status::Broken(error)) => {
@@ -55,7 +60,7 @@ impl Approve {
                             .into());
                     }
                     (None, Status::Ready(_)) => {
-                        tell(name, false, None, terminal);
+                        tell(name, false, &Value::Null, &Value::Null, terminal);
                         return Ok(Exit::Ok);
                     }
                 },
@@ -72,13 +77,17 @@ impl Approve {
                 },
             };
             let accepted = accept(&plugins, name, by, &config).await?;
-            tell(name, true, accepted.as_ref(), terminal);
+            let could = plugins
+                .get(name)
+                .map(|plugin| could_json(plugin, config.grants.get(name)));
+            tell(name, true, &json!(accepted), &json!(could), terminal);
             Ok(Exit::Ok)
         })
     }
 }
 
-/// Opens a runtime. Where a person is there, they are asked at once about plugins of the agent that are not what was approved.
+/// Opens a runtime. Where a person is there, they are asked at once about the plugins that a run of the agent can reach and that are not
+/// what was approved.
 pub(crate) async fn open_runtime(
     config: Config,
     agent: Option<&str>,
@@ -87,19 +96,20 @@ pub(crate) async fn open_runtime(
     terminal: &Terminal,
 ) -> Result<Runtime> {
     let runtime = Runtime::open_with(config.clone(), open_options(terminal)).await?;
+    lock_notes::tell(runtime.plugins(), &config, terminal);
     let Presence::There(person) = presence else {
         return Ok(runtime);
     };
     let name = agent_of(&runtime, agent, session)?;
-    let Some(agent) = config.agents.get(&name) else {
-        return Ok(runtime);
-    };
     let mut accepted = false;
-    for name in agent.plugins.iter().chain([&agent.pattern]) {
-        let Some(waiting) = runtime.plugins().get(name).and_then(|plugin| plugin.waiting.clone()) else {
+    for name in plugins_of(&config, &name) {
+        let Some(plugin) = runtime.plugins().get(name) else {
             continue;
         };
-        show(name, &waiting.difference, terminal);
+        let Some(waiting) = &plugin.waiting else {
+            continue;
+        };
+        show(plugin, waiting, config.grants.get(name), terminal);
         if ask(person, name).await? {
             accept(runtime.plugins(), name, TERMINAL, &config).await?;
             accepted = true;
@@ -126,16 +136,40 @@ async fn accept(plugins: &Plugins, name: &str, by: &str, config: &Config) -> Res
     plugins.approve(name, by)
 }
 
-fn show(name: &str, difference: &Difference, terminal: &Terminal) {
+/// The difference, and what follows from it: the grants for the name are there already.
+fn show(plugin: &Plugin, waiting: &Waiting, grant: Option<&Grant>, terminal: &Terminal) {
     let paint = terminal.paint(Stream::Err);
-    for line in lines(name, difference, paint) {
+    for line in lines(&plugin.name, &waiting.difference, paint) {
         terminal.note(&line);
+    }
+    if waiting.kind() == Kind::Pattern {
+        terminal.note("  what it could do then: decide for its agent; a pattern has no powers, whatever is granted");
+        return;
+    }
+    terminal.note("  what it could do then (`EFFECTIVE` is what is requested and granted):");
+    for line in powers::table(&effective(plugin, grant), grant).lines(paint) {
+        terminal.note(&format!("  {line}"));
+    }
+    for condition in powers::conditions(grant) {
+        terminal.note(&format!("    {condition}"));
     }
 }
 
-fn tell(name: &str, approved: bool, difference: Option<&Difference>, terminal: &Terminal) {
+/// The same for programs.
+fn could_json(plugin: &Plugin, grant: Option<&Grant>) -> Value {
+    let is_pattern = plugin
+        .waiting
+        .as_ref()
+        .is_some_and(|waiting| waiting.kind() == Kind::Pattern);
+    let effective = effective(plugin, grant.filter(|_| !is_pattern));
+    powers::json(&effective.powers())
+}
+
+fn tell(name: &str, approved: bool, difference: &Value, effective: &Value, terminal: &Terminal) {
     match (terminal.json, approved) {
-        (true, _) => terminal.json_line(&json!({ "name": name, "approved": approved, "difference": difference })),
+        (true, _) => terminal.json_line(
+            &json!({ "name": name, "approved": approved, "difference": difference, "effective": effective }),
+        ),
         (false, true) => terminal.note(&format!("`{}` is approved as it is now", exact(name))),
         (false, false) => terminal.note(&format!(
             "`{}` is what was approved: there is nothing to accept",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sandbar::config::grants::Grant;
 use sandbar::plugins::{GuestLimits, Lifetime, Plugin, Plugins, SandboxSpec, Status};
 use sandbar::protocol::policy::Effective;
-use sandbar::protocol::{Error, ErrorKind, Result, SessionId, ToolSpec, ToolTraits};
+use sandbar::protocol::{Error, ErrorKind, Result, SessionId, ToolSpec};
 use serde_json::{Value, json};
 
 use super::meaning::groups;
@@ -13,9 +13,10 @@ use super::{effective, origin_text, powers};
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::lines::size;
+use crate::lock_notes;
 use crate::options::Options;
 use crate::progress::open_options;
-use crate::sanitise::{one_line, sanitise};
+use crate::sanitise::{exact, one_line};
 use crate::style::{Paint, Style};
 use crate::table::{Table, cell, plain};
 use crate::terminal::{Stream, Terminal};
@@ -32,6 +33,7 @@ impl Inspect {
         let config = options.config_without_agent()?;
         Options::enclose(&config)?;
         let plugins = Options::block_on(async { Ok(sandbar::load_plugins(&config, &open_options(terminal)).await?) })?;
+        lock_notes::tell(&plugins, &config, terminal);
         let plugin = plugins.get(&self.name).ok_or_else(|| unknown(&self.name, &plugins))?;
         let grant = config.grants.get(&*plugin.name);
         let view = View {
@@ -97,7 +99,7 @@ struct View<'a> {
 
 impl View<'_> {
     fn lines(&self, paint: Paint) -> Vec<String> {
-        let mut lines = vec![paint.with(Style::Bold, &sanitise(&self.plugin.name))];
+        let mut lines = vec![paint.with(Style::Bold, &exact(&self.plugin.name))];
         if let Some(description) = self
             .plugin
             .manifest
@@ -139,7 +141,7 @@ impl View<'_> {
         if let Status::Ready(ready) = &self.plugin.status {
             row("kind", ready.kind.to_string());
         }
-        row("from", sanitise(&origin_text(&self.plugin.origin)).into_owned());
+        row("from", exact(&origin_text(&self.plugin.origin)));
         row("sha256", self.plugin.digest.clone());
         row("size", size(usize::try_from(self.plugin.bytes).unwrap_or(usize::MAX)));
         let manifest = self.plugin.manifest.as_ref();
@@ -204,6 +206,9 @@ impl View<'_> {
             }
             Status::Broken(error) => value["error"] = json!(error),
         }
+        if let Some(waiting) = &self.plugin.waiting {
+            value["difference"] = json!(waiting.difference);
+        }
         value
     }
 }
@@ -233,9 +238,9 @@ fn tool_lines(tool: &ToolSpec, paint: Paint) -> Vec<String> {
     let mut lines = vec![format!(
         "  {}  {}",
         paint.with(Style::Cyan, &tool.name),
-        traits(&tool.traits)
+        exact(&tool.traits.words())
     )];
-    lines.extend(sanitise(&tool.description).lines().map(|line| format!("    {line}")));
+    lines.extend(tool.description.lines().map(|line| format!("    {}", exact(line))));
     for (label, schema) in [
         ("input", Some(&tool.input_schema)),
         ("output", tool.output_schema.as_ref()),
@@ -243,60 +248,9 @@ fn tool_lines(tool: &ToolSpec, paint: Paint) -> Vec<String> {
         if let Some(schema) = schema {
             lines.push(format!(
                 "    {}",
-                paint.with(Style::Dim, &format!("{label} {}", sanitise(&schema.to_string())))
+                paint.with(Style::Dim, &format!("{label} {}", exact(&schema.to_string())))
             ));
         }
     }
     lines
-}
-
-fn traits(traits: &ToolTraits) -> String {
-    let mut words: Vec<String> = [
-        (traits.read_only, "read-only"),
-        (traits.destructive, "destructive"),
-        (traits.idempotent, "idempotent"),
-        (traits.exclusive, "exclusive"),
-    ]
-    .into_iter()
-    .filter(|(holds, _)| *holds)
-    .map(|(_, word)| word.to_owned())
-    .collect();
-    words.extend(
-        traits
-            .resource
-            .as_ref()
-            .map(|resource| format!("resource {}", one_line(resource, 80))),
-    );
-    words.extend(traits.timeout_ms.map(|timeout| format!("at most {timeout} ms")));
-    words.join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn traits_are_words() {
-        let check = |found: ToolTraits, expected: &str| assert_eq!(traits(&found), expected);
-        check(ToolTraits::default(), "");
-        let resource = Some("file:{/path}".to_owned());
-        check(
-            ToolTraits {
-                read_only: true,
-                idempotent: true,
-                resource,
-                timeout_ms: Some(5),
-                ..ToolTraits::default()
-            },
-            "read-only, idempotent, resource file:{/path}, at most 5 ms",
-        );
-        check(
-            ToolTraits {
-                destructive: true,
-                exclusive: true,
-                ..ToolTraits::default()
-            },
-            "destructive, exclusive",
-        );
-    }
 }

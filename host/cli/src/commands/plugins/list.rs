@@ -11,9 +11,10 @@ use super::{access_word, effective, origin_text};
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::lines::{reason, size};
+use crate::lock_notes;
 use crate::options::Options;
 use crate::progress::open_options;
-use crate::sanitise::{one_line, sanitise};
+use crate::sanitise::{exact, one_line, visible};
 use crate::style::Style;
 use crate::table::{Cell, Table, cell, plain};
 use crate::terminal::{Stream, Terminal};
@@ -27,6 +28,7 @@ impl List {
         let config = options.config_without_agent()?;
         Options::enclose(&config)?;
         let plugins = Options::block_on(async { Ok(sandbar::load_plugins(&config, &open_options(terminal)).await?) })?;
+        lock_notes::tell(&plugins, &config, terminal);
         let aside = put_aside(&config)?;
         let granted = |plugin: &Plugin| config.grants.get(&*plugin.name);
         if terminal.json {
@@ -48,18 +50,18 @@ impl List {
                 } else {
                     "is broken"
                 };
-                let label = paint.with(Style::Red, &format!("{} {what}:", sanitise(&plugin.name)));
-                terminal.note(&format!("\n{label} {}", sanitise(&reason(error))));
+                let label = paint.with(Style::Red, &format!("{} {what}:", exact(&plugin.name)));
+                terminal.note(&format!("\n{label} {}", visible(&reason(error))));
                 if let Some(hint) = &error.hint {
-                    terminal.note(&format!("{} {}", paint.with(Style::Cyan, "hint:"), sanitise(hint)));
+                    terminal.note(&format!("{} {}", paint.with(Style::Cyan, "hint:"), visible(hint)));
                 }
             }
         }
         for plugin in plugins.list() {
             if let Some(health) = aside_of(&aside, plugin) {
-                let label = paint.with(Style::Red, &format!("{} was put aside:", sanitise(&plugin.name)));
+                let label = paint.with(Style::Red, &format!("{} was put aside:", exact(&plugin.name)));
                 terminal.note(&format!("\n{label} {}", one_line(&health.reason, 300)));
-                let hint = format!("`sandbar plugins enable {}` brings it back", sanitise(&plugin.name));
+                let hint = format!("`sandbar plugins enable {}` brings it back", exact(&plugin.name));
                 terminal.note(&format!("{} {hint}", paint.with(Style::Cyan, "hint:")));
             }
         }
@@ -104,7 +106,7 @@ fn row(plugin: &Plugin, grant: Option<&Grant>, aside: Option<&PluginHealth>) -> 
         plain(access_word(effective(plugin, grant).files())),
         plain(tools),
         plain(size(usize::try_from(plugin.bytes).unwrap_or(usize::MAX))),
-        cell(Style::Dim, sanitise(&origin_text(&plugin.origin))),
+        cell(Style::Dim, exact(&origin_text(&plugin.origin))),
     ]
 }
 

@@ -8,8 +8,15 @@ pub(super) struct Group<'a> {
     pub(super) imports: Vec<&'a str>,
 }
 
-/// Start of an import's name, name of its group, meaning. The first that fits counts.
-const KNOWN: [(&str, &str, &str); 14] = [
+/// An interface, or the start of its name that ends with `/`; name of its group, meaning. The first that fits counts.
+const KNOWN: [(&str, &str, &str); 15] = [
+    ("sandbar:plugin/http", REQUESTS.0, REQUESTS.1),
+    ("wasi:http/", REQUESTS.0, REQUESTS.1),
+    (
+        "sandbar:plugin/secrets",
+        "secrets",
+        "asks whether a secret is there, never for its value; it is put into requests, if that is granted",
+    ),
     ("sandbar:plugin/log", "log", "writes messages that `-v` shows"),
     (
         "sandbar:plugin/progress",
@@ -46,16 +53,26 @@ const KNOWN: [(&str, &str, &str); 14] = [
     ("wasi:random/", "random numbers", "for itself"),
     ("wasi:io/", "streams", "needed by the others; nothing by itself"),
     ("wasi:sockets/", "network", "refused: nothing grants it"),
-    ("wasi:http/", "network", "refused: nothing grants it"),
-    ("", "unknown", "not known to this version"),
 ];
+
+const UNKNOWN: (&str, &str, &str) = ("", "unknown", "not known to this version");
+
+const REQUESTS: (&str, &str) = (
+    "requests",
+    "over the network, where `http` is granted; without a grant none",
+);
 
 /// In the order of the table above.
 pub(super) fn groups<'a>(imports: impl IntoIterator<Item = &'a str>) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     for import in imports {
-        let known = KNOWN.iter().find(|(start, ..)| import.starts_with(start));
-        let (_, name, meaning) = known.expect("the last start is that of every text");
+        let interface = import.split('@').next().unwrap_or(import);
+        let fits = |name: &str| match name.ends_with('/') {
+            true => interface.starts_with(name),
+            false => interface == name,
+        };
+        let known = KNOWN.iter().find(|(name, ..)| fits(name));
+        let (_, name, meaning) = known.unwrap_or(&UNKNOWN);
         match groups.iter_mut().find(|group| group.name == *name) {
             Some(group) => group.imports.push(import),
             None => groups.push(Group {
@@ -65,7 +82,8 @@ pub(super) fn groups<'a>(imports: impl IntoIterator<Item = &'a str>) -> Vec<Grou
             }),
         }
     }
-    groups.sort_by_key(|group| KNOWN.iter().position(|(_, name, _)| *name == group.name));
+    let place = |name: &str| KNOWN.iter().position(|(_, known, _)| *known == name);
+    groups.sort_by_key(|group| place(group.name).unwrap_or(KNOWN.len()));
     groups
 }
 
@@ -101,14 +119,55 @@ mod tests {
             &[
                 "wasi:cli/stdout@0.2.3",
                 "wasi:cli/environment@0.2.3",
-                "wasi:http/types@0.2.0",
                 "wasi:sockets/tcp@0.2.0",
             ],
             &[
                 "environment wasi:cli/environment@0.2.3",
                 "standard streams wasi:cli/stdout@0.2.3",
-                "network wasi:http/types@0.2.0 wasi:sockets/tcp@0.2.0",
+                "network wasi:sockets/tcp@0.2.0",
             ],
         );
+        check(
+            &[
+                "wasi:http/types@0.2.0",
+                "sandbar:plugin/http@0.1.0",
+                "sandbar:plugin/https@0.1.0",
+            ],
+            &[
+                "requests wasi:http/types@0.2.0 sandbar:plugin/http@0.1.0",
+                "unknown sandbar:plugin/https@0.1.0",
+            ],
+        );
+    }
+
+    /// Whatever the contract lets a plugin import is told in words.
+    #[test]
+    fn nothing_in_the_contract_is_unknown() {
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+        let (mut interfaces, mut exports) = (Vec::new(), Vec::new());
+        for file in std::fs::read_dir(directory).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            for line in text.lines().map(str::trim) {
+                if let Some(name) = line.strip_prefix("interface ") {
+                    interfaces.push(name.trim_end_matches('{').trim().to_owned());
+                }
+                if let Some(name) = line.strip_prefix("export ") {
+                    exports.push(name.trim_end_matches(';').to_owned());
+                }
+            }
+        }
+        interfaces.retain(|name| !exports.contains(name));
+        assert!(
+            interfaces.len() >= 7 && exports.len() >= 3,
+            "{interfaces:?} {exports:?}"
+        );
+        for name in interfaces {
+            let import = format!("sandbar:plugin/{name}@0.1.0");
+            assert_ne!(
+                groups([import.as_str()])[0].name,
+                UNKNOWN.1,
+                "`{name}` has no line in `KNOWN`"
+            );
+        }
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use sandbar::config::grants::Grant;
+use sandbar::plugins::Plugin;
 use sandbar::protocol::policy::{Effective, HttpRule, KvAccess, PowerSet};
 use serde_json::{Value, json};
 
-use super::access_word;
+use super::{access_word, effective};
 use crate::sanitise::{one_line, sanitise};
 use crate::style::Style;
 use crate::table::{Cell, Table, cell, plain};
@@ -30,10 +31,11 @@ pub(super) fn table(effective: &Effective, grant: Option<&Grant>) -> Table {
     for mount in grant.iter().flat_map(|grant| &grant.mounts) {
         let place = sanitise(&mount.path.display().to_string()).into_owned();
         let reach = mount.access.min(powers.files);
+        let quota = mount.quota_bytes.map(|bytes| format!(", {} MiB at most", bytes >> 20));
         row(
             &format!("/{}", mount.name),
             None,
-            format!("{} of {place}", access_word(mount.access)),
+            format!("{} of {place}{}", access_word(mount.access), quota.unwrap_or_default()),
             access_word(reach).to_owned(),
         );
     }
@@ -119,8 +121,29 @@ pub(super) fn refused_lines(effective: &Effective) -> Vec<String> {
     differences(effective).into_iter().map(line).collect()
 }
 
+/// What is granted and not requested, each with the line that would make it effective.
+pub(in crate::commands) fn unrequested(plugin: &Plugin, grant: &Grant) -> Vec<(String, String)> {
+    let effective = effective(plugin, Some(grant));
+    let Some(requested) = effective.requested() else {
+        return Vec::new();
+    };
+    let powers = differences(&effective).into_iter().filter(|refused| !refused.asked);
+    let mounts = grant.mounts.iter().filter(|mount| mount.access > requested.files);
+    let mounts = mounts.map(|mount| {
+        let access = access_word(mount.access);
+        let what = format!("the mount `{}` is granted {access}, and not requested", mount.name);
+        (what, format!("`files = \"{access}\"` in `[requests]` of its manifest"))
+    });
+    powers
+        .map(|refused| (refused.what, refused.line))
+        .chain(mounts)
+        .collect()
+}
+
 struct Refused {
     power: &'static str,
+    /// It lacks the grant, not the request.
+    asked: bool,
     what: String,
     line: String,
 }
@@ -145,6 +168,7 @@ fn differences(effective: &Effective) -> Vec<Refused> {
         };
         refused.push(Refused {
             power,
+            asked,
             what,
             line: place,
         });
@@ -207,7 +231,10 @@ pub(super) fn granted_json(grant: Option<&Grant>) -> Value {
     value["mounts"] = grant
         .mounts
         .iter()
-        .map(|mount| json!({ "name": mount.name, "path": mount.path, "access": mount.access }))
+        .map(|mount| {
+            let quota_mib = mount.quota_bytes.map(|bytes| bytes >> 20);
+            json!({ "name": mount.name, "path": mount.path, "access": mount.access, "quota_mib": quota_mib })
+        })
         .collect();
     value["rules"] = json!(grant.powers.rules);
     value["origins"] = json!(grant.powers.origins);

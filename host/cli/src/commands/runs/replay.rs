@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::lines::{count, reason};
 use crate::model_flags::ModelFlags;
+use crate::number::number;
 use crate::options::Options;
 use crate::sanitise::one_line;
 use crate::style::{Paint, Style};
@@ -28,7 +29,7 @@ pub(crate) struct ReplayRun {
     #[arg(value_name = "RUN", value_parser = RunId::parse)]
     id: RunId,
     /// Show this step alone, and the model's messages in full
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u32>("the number of a step", 1..=u32::MAX.into(), "`sandbar runs replay RUN` numbers them"))]
     step: Option<u32>,
     #[command(flatten)]
     model: ModelFlags,

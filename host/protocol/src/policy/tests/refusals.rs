@@ -46,7 +46,7 @@ fn a_request_that_nothing_grants() {
     check(
         &refused(&Effective::of("weather", Some(PowerSet::default()), grant), "GET"),
         "the plugin `weather` may not send GET to https://api.example.com/v1/: its manifest doesn't request it",
-        "# in the plugin's manifest\n[requests]\nhttp = [\"https://api.example.com/\"]",
+        "# in the plugin's manifest, and then approve that: sandbar plugins approve weather\n[requests]\nhttp = [\"https://api.example.com/\"]",
     );
     check(
         &refused(
@@ -54,7 +54,7 @@ fn a_request_that_nothing_grants() {
             "GET",
         ),
         "the plugin `weather` may not send GET to https://api.example.com/v1/: its manifest doesn't request it, and nothing grants it",
-        "# in the plugin's manifest\n[requests]\nhttp = [\"https://api.example.com/\"]\n\
+        "# in the plugin's manifest, and then approve that: sandbar plugins approve weather\n[requests]\nhttp = [\"https://api.example.com/\"]\n\
          # in sandbar.toml\n[grants.weather]\nhttp = [\"https://api.example.com/\"]",
     );
     // Nothing would allow these.
@@ -81,12 +81,14 @@ fn an_address_that_is_special() {
     };
     check(
         &refused("10.0.0.5"),
-        "the plugin `weather` may not connect to 10.0.0.5, to which `intranet.example.com` leads: that address is special (private)",
-        "# in sandbar.toml\n[grants.weather]\nhttp = [\"https://a.example/\", { url = \"http://*.example.com/\", addresses = [\"10.0.0.5/32\"] }]",
+        "the plugin `weather` may not connect to 10.0.0.5, to which `intranet.example.com` leads: that address is special (private), \
+         in a network that isn't public, with all that trusts whoever is in it",
+        "# careful: 10.0.0.5 is in a network that isn't public, with all that trusts whoever is in it\n# in sandbar.toml\n[grants.weather]\nhttp = [\"https://a.example/\", { url = \"http://*.example.com/\", addresses = [\"10.0.0.5/32\"] }]",
     );
     check(
         &refused("::ffff:169.254.169.254"),
-        "the plugin `weather` may not connect to 169.254.169.254, to which `intranet.example.com` leads: that address is special (metadata)",
+        "the plugin `weather` may not connect to 169.254.169.254, to which `intranet.example.com` leads: that address is special (metadata), \
+         a metadata service, which gives the credentials of this machine to whoever asks",
         "",
     );
     // A literal address leads nowhere else, whatever a resolver says.
@@ -142,12 +144,12 @@ fn other_powers() {
     check(
         &both.use_files(FileAccess::ReadWrite, "a").unwrap_err(),
         "the plugin `weather` may not write a: its manifest doesn't request it",
-        "# in the plugin's manifest\n[requests]\nfiles = \"read-write\"",
+        "# in the plugin's manifest, and then approve that: sandbar plugins approve weather\n[requests]\nfiles = \"read-write\"",
     );
     check(
         &both.use_secret("other").unwrap_err(),
         "the plugin `weather` may not use the secret `other`: its manifest doesn't request it, and nothing grants it",
-        "# in the plugin's manifest\n[requests]\nsecrets = [\"weather-key\", \"other\"]\n\
+        "# in the plugin's manifest, and then approve that: sandbar plugins approve weather\n[requests]\nsecrets = [\"weather-key\", \"other\"]\n\
          # in sandbar.toml\n[grants.weather]\nsecrets = [\"weather-key\", \"other\"]",
     );
 }

@@ -243,3 +243,63 @@ fn secrets_are_checked_before_anything_runs() {
         &["sandbar.toml:1:17: `network.proxy` is no address of a proxy: it has a path"],
     );
 }
+
+/// Of two secrets in the same place one would be sent, and nobody has said which.
+#[test]
+fn two_secrets_in_one_place_are_told() {
+    let told = |one: &str, other: &str, expected: &str| {
+        let secret = |name: &str, place: &str| format!("[secrets.{name}]\nvalue = 'env:KEY'\n{place}\n");
+        let text = format!(
+            "[grants.w]\nsecrets = ['one', 'two']\n{}{}",
+            secret("one", one),
+            secret("two", other)
+        );
+        let expected = match expected {
+            "" => "loads".to_owned(),
+            common => format!(
+                "sandbar.toml:2:19: `grants.w.secrets[1]` is `two`, which goes into {common}, and so does `one`\n\
+                 hint: grant one of the two to `w`, or give `[secrets.two]` other `hosts` or another place"
+            ),
+        };
+        check(&text, &expected);
+    };
+    let a = "hosts = ['https://a.example']";
+    let both = "hosts = ['https://b.example', 'https://a.example']";
+    let under = "hosts = ['https://*.a.example']";
+    let one_under = "hosts = ['https://x.a.example']";
+    let header = |hosts: &str, name: &str| format!("{hosts}\nheader = '{name}'");
+    let query = |hosts: &str, name: &str| format!("{hosts}\nquery = '{name}'");
+    let json = |hosts: &str, pointer: &str| format!("{hosts}\njson = '{pointer}'");
+    told(
+        &header(a, "X-Key"),
+        &header(a, "x-key"),
+        "the header `x-key` of requests to https://a.example",
+    );
+    told(
+        &query(a, "k"),
+        &query(both, "k"),
+        "the parameter `k` of requests to https://a.example",
+    );
+    told(
+        &json(a, "/a"),
+        &json(a, "/a/b"),
+        "the field `/a/b` of requests to https://a.example",
+    );
+    told(
+        &header(under, "x-key"),
+        &header(one_under, "x-key"),
+        "the header `x-key` of requests to https://x.a.example",
+    );
+    told(&header(a, "x-key"), &header(a, "x-other"), "");
+    told(&header(a, "k"), &query(a, "k"), "");
+    told(&header(a, "x-key"), &header(under, "x-key"), "");
+    told(&query(a, "k"), &query("hosts = ['http://a.example']", "k"), "");
+    told(&json(a, "/a"), &json(a, "/b"), "");
+    // Those of two plugins never meet.
+    check(
+        "[grants.v]\nsecrets = ['one']\n[grants.w]\nsecrets = ['two', 'two']\n\
+         [secrets.one]\nvalue = 'env:KEY'\nhosts = ['https://a.example']\nquery = 'k'\n\
+         [secrets.two]\nvalue = 'env:KEY'\nhosts = ['https://a.example']\nquery = 'k'",
+        "loads",
+    );
+}

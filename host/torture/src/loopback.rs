@@ -1,0 +1,164 @@
+//! Servers on this machine that plugins are sent to: a thread for each connection, and all end with it.
+
+use std::io::{ErrorKind, Read as _, Result, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The head of a request: none of ours has more.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+/// What is sent of an endless body at once.
+const PIECE: usize = 64 << 10;
+/// Between two bytes of a slow body.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// A server. It answers `/endless` without an end, `/slow` with a byte a second, `/to?<url>` with a redirect, and everything else with
+/// the head of the request.
+#[derive(Debug)]
+pub struct Loopback {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Requests so far, and how many of them held what must not come here.
+    asked: AtomicUsize,
+    found: AtomicUsize,
+    unwanted: Mutex<Option<String>>,
+    over: AtomicBool,
+}
+
+impl Loopback {
+    pub fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let shared = Arc::<Shared>::default();
+        let serving = shared.clone();
+        let accepting = std::thread::spawn(move || {
+            let mut connections = Vec::new();
+            for socket in listener.incoming() {
+                if serving.over.load(Ordering::Acquire) {
+                    break;
+                }
+                connections.retain(|connection: &JoinHandle<()>| !connection.is_finished());
+                let serving = serving.clone();
+                connections.push(std::thread::spawn(move || {
+                    // Whoever asks may hang up at any time.
+                    let _ = socket.and_then(|socket| serving.serve(socket));
+                }));
+            }
+            for connection in connections {
+                // One that failed has nothing to give back.
+                let _ = connection.join();
+            }
+        });
+        Ok(Self {
+            address,
+            shared,
+            accepting: Some(accepting),
+        })
+    }
+
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Requests so far.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.shared.asked.load(Ordering::Acquire)
+    }
+
+    /// From now on requests with this text in them are counted.
+    pub fn look_for(&self, text: &str) {
+        *self.shared.unwanted() = Some(text.to_owned());
+    }
+
+    #[must_use]
+    pub fn found(&self) -> usize {
+        self.shared.found.load(Ordering::Acquire)
+    }
+}
+
+impl Shared {
+    fn serve(&self, mut socket: TcpStream) -> Result<()> {
+        let Some(head) = head_of(&mut socket)? else {
+            return Ok(());
+        };
+        if self.unwanted().as_ref().is_some_and(|unwanted| head.contains(unwanted)) {
+            self.found.fetch_add(1, Ordering::AcqRel);
+        }
+        self.asked.fetch_add(1, Ordering::AcqRel);
+        let target = head.split(' ').nth(1).unwrap_or_default();
+        match target.split_once('?').unwrap_or((target, "")) {
+            ("/endless", _) => endless(&mut socket),
+            ("/slow", _) => self.slow(&mut socket),
+            ("/to", url) => answer(&mut socket, "302 Found", &format!("Location: {url}\r\n"), ""),
+            _ => answer(&mut socket, "200 OK", "", &head),
+        }
+    }
+
+    fn slow(&self, socket: &mut TcpStream) -> Result<()> {
+        socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")?;
+        // Whoever hangs up is seen before the next byte.
+        socket.set_read_timeout(Some(SLOW))?;
+        while !self.over.load(Ordering::Acquire) {
+            socket.write_all(b"x")?;
+            match socket.read(&mut [0; 64]) {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn unwanted(&self) -> MutexGuard<'_, Option<String>> {
+        self.unwanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Loopback {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Ordering::Release);
+        // Wakes the thread that waits for connections.
+        let woken = TcpStream::connect(self.address);
+        if let Some(accepting) = self.accepting.take().filter(|_| woken.is_ok()) {
+            let _ = accepting.join();
+        }
+    }
+}
+
+fn answer(socket: &mut TcpStream, status: &str, headers: &str, body: &str) -> Result<()> {
+    let length = body.len();
+    let whole = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n{body}");
+    socket.write_all(whole.as_bytes())
+}
+
+fn endless(socket: &mut TcpStream) -> Result<()> {
+    socket.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+    loop {
+        socket.write_all(&[b'x'; PIECE])?;
+    }
+}
+
+/// Up to the empty line; none where the other side says nothing.
+fn head_of(socket: &mut TcpStream) -> Result<Option<String>> {
+    let (mut head, mut piece) = (Vec::new(), [0; 4 << 10]);
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < MAX_HEAD_BYTES {
+        match socket.read(&mut piece)? {
+            0 => return Ok(None),
+            read => head.extend_from_slice(&piece[..read]),
+        }
+    }
+    Ok(Some(String::from_utf8_lossy(&head).into_owned()))
+}
