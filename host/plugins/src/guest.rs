@@ -285,7 +285,7 @@ impl CallSetup {
         };
         let meter = Arc::new(Meter::start(self.limits));
         let (host, plugin, session) = (self.host.clone(), self.plugin.clone(), self.session.clone());
-        let in_lane = plugin.overstayed_lately();
+        let in_lane = plugin.was_long_lately();
         let boundary = Boundary::new(&host.egress.settings, plugin.name.clone(), self.ports.whose.clone());
         let guest_meter = meter.clone();
         let future = Box::pin(async move {
@@ -308,7 +308,7 @@ impl CallSetup {
         )
         .await;
         if meter.cpu() >= LONG {
-            plugin.note_overstay();
+            plugin.note_long_call();
         }
         if let Some(observe) = host.observer.get() {
             observe(meter.stats(&plugin.name));

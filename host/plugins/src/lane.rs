@@ -224,14 +224,8 @@ impl<T> Drop for Moved<T> {
             // The lane's thread drops it when the slice is over, within a tick.
             return;
         }
-        let future = self.task.future.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.task.finish();
-        if let (Some(future), Some(shared)) = (future, self.task.shared.upgrade()) {
-            let runtime = self.task.runtime.clone();
-            shared.clear_away(Ended {
-                call: Box::new(future),
-                runtime,
-            });
+        if let (Some(ended), Some(shared)) = (self.task.end(), self.task.shared.upgrade()) {
+            shared.clear_away(ended);
         }
     }
 }
@@ -261,18 +255,23 @@ impl Task {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drops the call, its store with it, and forgets the task.
-    fn finish(&self) {
+    /// Forgets the task. What is left of its call, unless that was taken before, is to be cleared away.
+    fn end(&self) -> Option<Ended> {
         *self.lock_state() = State::Over;
-        if let Some(future) = self.future.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let runtime = self.runtime.clone();
-            clear(Ended {
-                call: Box::new(future),
-                runtime,
-            });
-        }
         if let Some(shared) = self.shared.upgrade() {
             shared.lock().forget(self);
+        }
+        let call = self.future.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(Ended {
+            call: Box::new(call),
+            runtime: self.runtime.clone(),
+        })
+    }
+
+    /// The same, cleared away on this thread.
+    fn finish(&self) {
+        if let Some(ended) = self.end() {
+            clear(ended);
         }
     }
 }

@@ -192,7 +192,7 @@ pub(crate) const WALL_GRACE: Duration = Duration::from_millis(10);
 /// A call that took so much of a processor is a long one. A short one may overstay a tick now and then, where its memory is made for it.
 pub(crate) const LONG: Duration = Duration::from_millis(4);
 /// A plugin with a long call starts in the lane for this long.
-pub(crate) const OVERSTAY_MEMORY: Duration = Duration::from_secs(10);
+pub(crate) const LONG_REMEMBERED: Duration = Duration::from_secs(10);
 
 /// The compile worker. Wasmtime promises nothing about compile time: a 0.6 MB module was measured at 136 s and 2.9 GB.
 /// A Python component takes 6 s of processor time, in a debug build of the host 13, so the wall has to be far on a busy machine.

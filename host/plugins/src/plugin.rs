@@ -20,7 +20,7 @@ use crate::facts::{Facts, MemoryTraits};
 use crate::grants::effective;
 use crate::guest::GuestState;
 use crate::host::Host;
-use crate::limits::{GuestLimits, OVERSTAY_MEMORY};
+use crate::limits::{GuestLimits, LONG_REMEMBERED};
 use crate::manifest;
 
 /// One component that was found.
@@ -36,8 +36,8 @@ pub struct Plugin {
     pub status: Status,
     /// Set where it is not what was approved under its name; it is broken until somebody approves of it.
     pub waiting: Option<Box<Waiting>>,
-    /// When a call of it last overstayed its slice.
-    overstayed: Mutex<Option<Instant>>,
+    /// When a long call of it last ended.
+    long_call: Mutex<Option<Instant>>,
 }
 
 /// Whether a plugin can be used.
@@ -90,7 +90,7 @@ impl Plugin {
             manifest,
             status,
             waiting: None,
-            overstayed: Mutex::new(None),
+            long_call: Mutex::new(None),
         }
     }
 
@@ -132,13 +132,13 @@ impl Plugin {
             .clone()
     }
 
-    pub(crate) fn overstayed_lately(&self) -> bool {
-        let overstayed = self.overstayed.lock().unwrap_or_else(PoisonError::into_inner);
-        overstayed.is_some_and(|at| at.elapsed() < OVERSTAY_MEMORY)
+    pub(crate) fn was_long_lately(&self) -> bool {
+        let long_call = self.long_call.lock().unwrap_or_else(PoisonError::into_inner);
+        long_call.is_some_and(|at| at.elapsed() < LONG_REMEMBERED)
     }
 
-    pub(crate) fn note_overstay(&self) {
-        *self.overstayed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    pub(crate) fn note_long_call(&self) {
+        *self.long_call.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
 

@@ -106,7 +106,7 @@ impl Shared {
         let kept = match self.sessions.take(id, writer.head()) {
             Some(kept) => kept,
             None => Kept {
-                conversation: sessions::read(&self.store, id)?,
+                conversation: sessions::read(&self.store, id).await?,
                 sandbox: self.sandbox(id, self.open_workspace(&workspace)?),
             },
         };

@@ -66,7 +66,11 @@ pub(crate) async fn work(
         let (result, known) = sandbar_agent::run(input).await;
         let stays = matches!(result.stop_reason, StopReason::Suspended | StopReason::HostFailed);
         if !stays && jobs.peek().is_some() {
-            match known.map_or_else(|| sessions::read(writer.store(), &session), Ok) {
+            let read = match known {
+                Some(known) => Ok(known),
+                None => sessions::read(writer.store(), &session).await,
+            };
+            match read {
                 Ok(read) => conversation = read,
                 Err(error) => {
                     return RunResult {
