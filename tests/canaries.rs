@@ -21,6 +21,7 @@ use crate::support::provider::{Provider, Reply, answer, calls};
 use crate::support::script::text;
 use crate::support::web::Web;
 use crate::support::world::World;
+use crate::support::{each_file, holding};
 
 /// The value of `[secrets.env-key]`, behind `env:`.
 const ENV: &str = "Kx7mQ2vN9rTz4LwB8sYd3FgH6jPcA5eU";
@@ -191,7 +192,7 @@ impl Place {
         seen.extend(requests.map(|request| ("model", request.body.to_string())));
         seen.extend(asked.map(|asked| ("other", asked)));
         let directory = self.world.path("");
-        files(&directory, &mut |path| {
+        each_file(&directory, &mut |path| {
             let at = path.strip_prefix(&directory).unwrap();
             let name = at.to_str().unwrap();
             let place = match name {
@@ -208,11 +209,8 @@ impl Place {
 
     /// Whether what was planted lies where it was put.
     fn has_planted(&self) -> bool {
-        let (planted, mut found) = (format!("{}{KEPT}", walk::MARK), false);
-        files(&self.world.path("data"), &mut |path| {
-            found |= text_of(path).contains(&planted);
-        });
-        found
+        let planted = format!("{}{KEPT}", walk::MARK);
+        !holding(&self.world.path("data"), &planted).is_empty()
     }
 
     /// What was printed, for who reads why a row fails.
@@ -224,18 +222,6 @@ impl Place {
 
 fn text_of(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
-}
-
-/// Each file below a directory; compiled code, behind a link, is none of this world.
-fn files(directory: &Path, see: &mut impl FnMut(&Path)) {
-    for entry in std::fs::read_dir(directory).unwrap().flatten() {
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            files(&entry.path(), see);
-        } else if kind.is_file() {
-            see(&entry.path());
-        }
-    }
 }
 
 /// Its value was somewhere else before it became a secret.

@@ -2,6 +2,8 @@
 
 /// What a person decides on.
 mod difference;
+/// Plugins that nobody has seen before.
+mod first_sight;
 /// `sandbar.lock`: new plugins, changed ones, and who approves.
 mod lock;
 /// Plugins that fail again and again.

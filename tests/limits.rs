@@ -76,9 +76,10 @@ async fn assert_alive(runtime: &Runtime) {
     assert_eq!(told(&outcome), "alive");
 }
 
-/// The processor time limit in these tests. The clock is far, since another program may have the machine; but for who sleeps it is near.
+/// The processor time of those that use it up. Who takes memory goes on asking when it has all, and has to get there first. For all others it
+/// is far, like the clock, since another program may have the machine; but for who sleeps that is near.
 const CPU: Duration = Duration::from_millis(120);
-const WALL: Duration = Duration::from_secs(50);
+const HOARDERS_CPU: Duration = Duration::from_secs(1);
 const SLEEPERS_WALL: Duration = Duration::from_millis(400);
 
 const USED_UP: &str = "stopped after 120 ms of processor time";
@@ -103,6 +104,24 @@ const STOPPED: [(&str, &str, &str); 11] = [
     ("big_result__answer", "transfer-limit", TOO_MUCH),
 ];
 
+/// What ends those with this code, if that is their processor time.
+fn cpu_limit(code: &str) -> Option<Duration> {
+    match code {
+        "cpu-limit" => Some(CPU),
+        "memory-limit" => Some(HOARDERS_CPU),
+        _ => None,
+    }
+}
+
+/// A manifest with so much processor time.
+fn near(limit: Duration) -> String {
+    format!("[limits]\ncpu_ms = {}", limit.as_millis())
+}
+
+fn plugin_of(tool: &str) -> &str {
+    tool.split("__").next().unwrap()
+}
+
 /// What each call has used.
 fn observed(runtime: &Runtime) -> Arc<Mutex<Vec<CallStats>>> {
     let stats = Arc::<Mutex<Vec<CallStats>>>::default();
@@ -117,11 +136,14 @@ async fn every_hostile_tool_is_stopped() {
     let names: Vec<&str> = HOSTILE.into_iter().chain(["echo", "deep"]).collect();
     let world = guests().plugin("deep", &deep()).tools(&names);
     let sleeper = format!("[limits]\nwall_ms = {}", SLEEPERS_WALL.as_millis());
-    let world = world.manifest("sleep_forever", &sleeper).limits(&format!(
-        "put_aside = false\nmemory_mib = 32\ncpu_ms = {}\nwall_ms = {}",
-        CPU.as_millis(),
-        WALL.as_millis()
-    ));
+    let mut world = world
+        .manifest("sleep_forever", &sleeper)
+        .limits("put_aside = false\nmemory_mib = 32\ncpu_ms = 10000\nwall_ms = 50000");
+    for (tool, code, _) in STOPPED {
+        if let Some(limit) = cpu_limit(code) {
+            world = world.manifest(plugin_of(tool), &near(limit));
+        }
+    }
     let runtime = world.open().await;
     let stats = observed(&runtime);
     assert_alive(&runtime).await;
@@ -131,7 +153,7 @@ async fn every_hostile_tool_is_stopped() {
     }
     let memory_before = resident_bytes();
     for (tool, code, said) in STOPPED {
-        let plugin = tool.split("__").next().unwrap();
+        let (plugin, limit) = (plugin_of(tool), cpu_limit(code));
         let mut took = Vec::new();
         // Whoever looks at the clocks may be late on a busy machine: a host that is too slow is so each time.
         for _ in 0..3 {
@@ -155,14 +177,14 @@ async fn every_hostile_tool_is_stopped() {
             assert!(code != "cpu-limit" || used.cpu >= CPU / 2, "{tool}: {used:?}");
             assert!(code != "wall-limit" || used.wall >= SLEEPERS_WALL, "{tool}: {used:?}");
             took.push(used.cpu);
-            if used.cpu <= CPU + GRACE {
+            if limit.is_none_or(|limit| used.cpu <= limit + GRACE) {
                 break;
             }
         }
         println!("{tool:24} {code:14} stopped after {took:?} of processor time");
         assert!(
-            took.last() <= Some(&(CPU + GRACE)),
-            "`{tool}` was stopped after {took:?} of processor time, the limit is {CPU:?}"
+            limit.is_none_or(|limit| took.last() <= Some(&(limit + GRACE))),
+            "`{tool}` was stopped after {took:?} of processor time, the limit is {limit:?}"
         );
         assert_alive(&runtime).await;
     }
@@ -180,11 +202,14 @@ fn resident_bytes() -> u64 {
     pages * rustix::param::page_size() as u64
 }
 
+/// What an honest run may take beside twenty loops.
+const EACH: Duration = Duration::from_millis(500);
+
 /// Twenty sessions loop; one that does not gets its answer, and all twenty can be cancelled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_honest_session_goes_on_beside_twenty_loops() {
     let _alone = quiet::alone();
-    let world = hostile("cpu_ms = 50000\nwall_ms = 50000").own_workspaces();
+    let world = hostile("cpu_ms = 250000\nwall_ms = 250000").own_workspaces();
     let runtime = world.open().await;
     assert_alive(&runtime).await;
     let mut loops = Vec::new();
@@ -200,13 +225,17 @@ async fn an_honest_session_goes_on_beside_twenty_loops() {
         }
         loops.push(stream);
     }
-    let started = Instant::now();
-    for _ in 0..20 {
-        assert_alive(&runtime).await;
+    let mut each = Vec::new();
+    // Another program may have the machine for a while: a host that is too slow is so each time.
+    while each.len() < 3 && each.last().is_none_or(|each| *each >= EACH) {
+        let started = Instant::now();
+        for _ in 0..20 {
+            assert_alive(&runtime).await;
+        }
+        each.push(started.elapsed() / 20);
     }
-    let each = started.elapsed() / 20;
     println!("beside 20 loops an honest run takes {each:?}");
-    assert!(each < Duration::from_millis(500), "{each:?}");
+    assert!(each.last() < Some(&EACH), "{each:?}");
     for stream in loops {
         stream.cancel();
         let ran = Ran::collect(stream).await;
@@ -218,7 +247,8 @@ async fn an_honest_session_goes_on_beside_twenty_loops() {
 /// All guests together get no more than the host has set aside; when one has gone, the next has room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guests_share_the_memory_of_the_host() {
-    let world = hostile("memory_mib = 64\nguest_memory_mib = 24\ncpu_ms = 200");
+    // It goes on asking when there is no more, and has the time to get there.
+    let world = hostile("memory_mib = 64\nguest_memory_mib = 24").manifest("memory_bomb", &near(HOARDERS_CPU));
     let runtime = world.open().await;
     for _ in 0..3 {
         let outcome = call(&runtime, "memory_bomb__allocate", "{}").await;
@@ -240,7 +270,7 @@ async fn guests_share_the_memory_of_the_host() {
 /// What a guest prints ends up in the error of its crash, and no more than fits there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_says_what_was_printed() {
-    let world = hostile("cpu_ms = 2000");
+    let world = hostile("cpu_ms = 60000\nwall_ms = 60000");
     let runtime = world.open().await;
     let outcome = call(&runtime, "echo__noisy", r#"{"bytes":10,"panic":true}"#).await;
     let ToolOutcome::Error(error) = outcome else {
@@ -264,7 +294,7 @@ async fn a_crash_says_what_was_printed() {
 /// Progress is shown as it comes, and no more of it than fits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn progress_is_shown_up_to_its_limit() {
-    let world = hostile("cpu_ms = 2000");
+    let world = hostile("cpu_ms = 60000\nwall_ms = 60000");
     let runtime = world.open().await;
     let ran = ask(&runtime, "tools echo__progress {\"times\":3}").await;
     assert_eq!(ran.progress(), "1 of 3\n2 of 3\n3 of 3\n");
@@ -279,16 +309,16 @@ async fn progress_is_shown_up_to_its_limit() {
     );
 }
 
-/// A session in which a plugin reports all that it may in each of its calls. The run ends within a minute, in which so much more may come.
+/// A session in which a plugin reports all that it may in each of its calls. So much may come at once, and more in the time that the run takes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn progress_has_a_rate() {
     const CALLS: usize = 48;
-    let world = hostile("cpu_ms = 50000\nwall_ms = 50000").agent("limits = { steps = 100, tool_calls = 100 }");
+    let world = hostile("cpu_ms = 60000\nwall_ms = 60000").agent("limits = { steps = 100, tool_calls = 100 }");
     let call = "tools echo__progress {\"times\":6000}\n";
     let ran = world.ask(&call.repeat(CALLS)).await;
     assert_eq!(ran.calls().len(), CALLS);
     let shown = ran.progress().len();
-    let most = (1 << 20) + 60 * (16 << 10);
+    let most = (1 << 20) + (ran.result.wall_ms as usize / 1000 + 1) * (16 << 10);
     assert!(shown > 0 && shown <= most, "{shown} bytes, wanted {most} at most");
     assert!(CALLS * (64 << 10) > most, "without a rate it could be more");
 }
@@ -296,7 +326,7 @@ async fn progress_has_a_rate() {
 /// A tool's own limit on time is below the configured one, and a result has a size.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn results_have_a_size() {
-    let world = hostile("cpu_ms = 2000");
+    let world = hostile("cpu_ms = 60000\nwall_ms = 60000");
     let runtime = world.open().await;
     let outcome = call(&runtime, "echo__big", r#"{"bytes":1048577}"#).await;
     assert_eq!(

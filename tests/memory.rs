@@ -158,7 +158,7 @@ async fn a_memory_that_fails_ends_no_run() {
         let ran = probed(config)
             .manifest(
                 "memory_probe",
-                "kind = \"memory\"\nrequests.kv = \"shared\"\nlimits.cpu_ms = 50",
+                "kind = \"memory\"\nrequests.kv = \"shared\"\nlimits.cpu_ms = 500",
             )
             .ask("hi")
             .await;

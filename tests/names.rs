@@ -272,7 +272,7 @@ async fn check(world: &World, calls: &[(&str, u64, &str)]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_workspace_has_so_much_room() {
     for own in [false, true] {
-        let world = hoarder("workspace_mib = 4\ncpu_ms = 60000");
+        let world = hoarder("workspace_mib = 4\ncpu_ms = 250000\nwall_ms = 250000");
         let world = if own { world.own_workspaces() } else { world };
         check(
             &world,
@@ -301,7 +301,7 @@ async fn a_users_files_take_no_room() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_files_listings_and_operations_have_limits() {
-    let world = hoarder("cpu_ms = 60000\nwall_ms = 60000");
+    let world = hoarder("cpu_ms = 250000\nwall_ms = 250000");
     check(
         &world,
         &[

@@ -6,6 +6,7 @@ use sandbar::protocol::{EventBody, RunRequest, StopReason, SuspendedCall, ToolOu
 use sandbar::{Attended, Runtime};
 use serde_json::{Value, json};
 
+use crate::support::holding;
 use crate::support::person::{Person, go_on};
 use crate::support::program::run;
 use crate::support::ran::Ran;
@@ -368,31 +369,10 @@ async fn a_secret_in_a_message_gets_into_no_journal_and_no_stream() {
         );
     }
     // In the file that holds it, and nowhere below the data directory.
-    let found = sandbar_tests_grep(&world.path("data"), SECRET);
+    let found = holding(&world.path("data"), SECRET);
     assert!(found.is_empty(), "{found:?}");
     let audit = run(directory, &["audit", "list", "--json", "--action", "leak"]).expect(0);
     assert!(audit.out.contains("redacted"), "{}", audit.out);
-}
-
-/// The files below a directory that have a text in them.
-fn sandbar_tests_grep(directory: &std::path::Path, text: &str) -> Vec<std::path::PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_symlink() {
-            continue;
-        }
-        if path.is_dir() {
-            found.extend(sandbar_tests_grep(&path, text));
-        } else if std::fs::read(&path)
-            .unwrap()
-            .windows(text.len())
-            .any(|window| window == text.as_bytes())
-        {
-            found.push(path);
-        }
-    }
-    found
 }
 
 /// The log of the program says everything that it is asked for, except secrets: here a plugin is called like one, and is broken.

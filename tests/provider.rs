@@ -254,7 +254,7 @@ fn thousands_of_calls_in_one_reply_end_with_the_limit() {
     let asked = Asked::new([many_calls(3000)]);
     let started = Instant::now();
     let ended = asked.run(&["--tool-calls", "20"]).expect(4);
-    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(120), "{:?}", started.elapsed());
     assert_eq!(asked.stop_reason(), "max-tool-calls");
     let made = asked
         .journal()

@@ -46,10 +46,11 @@ async fn a_slow_server_is_left() {
     let web = Web::start();
     let world = open_to(&web);
     let runtime = world.open().await;
-    let input = json!({ "url": web.url("/hang"), "timeout_ms": 300 });
+    let input = json!({ "url": web.url("/hang"), "timeout_ms": 3_000 });
     assert_eq!(fetched(&runtime, &input).await, "timeout");
     web.wait_until_hung_up(1);
-    let world = open_to(&web).limits("wall_ms = 300");
+    let manifest = format!("[requests]\nhttp = [{}]\n[limits]\nwall_ms = 3000", text(&web.url("/")));
+    let world = open_to(&web).manifest("fetcher", &manifest);
     let runtime = world.open().await;
     let ran = call(&runtime, "fetch", &json!({ "url": web.url("/hang") })).await;
     assert!(

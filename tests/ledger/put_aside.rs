@@ -90,7 +90,8 @@ async fn a_tools_own_errors_do_not_count() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_count_and_another_component_starts_afresh() {
-    let world = world().limits("wall_ms = 50");
+    // Its own: the pattern, and what comes later, have the time that they need.
+    let world = world().manifest("echo", "[limits]\nwall_ms = 50");
     let runtime = world.open().await;
     let slow = "tools echo__slow {\"ms\":60000}";
     let expected = [vec!["wall-limit"; 5], vec!["plugin-put-aside"]].concat();
@@ -98,7 +99,9 @@ async fn limits_count_and_another_component_starts_afresh() {
     runtime.close().await;
     let mut other = crate::support::built::guest("echo");
     other.extend([0, 2, 1, b'x']);
-    let world = world.plugin("echo", &other);
+    let world = world
+        .plugin("echo", &other)
+        .manifest("echo", "[limits]\nwall_ms = 30000");
     let runtime = world.open().await;
     assert_eq!(outcomes(&runtime, &[GOOD]).await, ["hi"]);
 }

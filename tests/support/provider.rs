@@ -5,9 +5,8 @@ use std::io::{ErrorKind, Read as _, Result, Write as _};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
+use sandbar_torture::listening::Listening;
 use serde_json::{Value, json};
-
-use crate::support::listening::Listening;
 
 /// What one request gets.
 #[derive(Debug, Clone)]
@@ -55,7 +54,7 @@ impl Provider {
         });
         let serving = shared.clone();
         Self {
-            listening: Listening::start(move |socket| serving.serve(socket)),
+            listening: Listening::start(move |socket| serving.serve(socket)).unwrap(),
             shared,
         }
     }
@@ -219,7 +218,8 @@ fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Option<R
     }
 }
 
-fn content_length(head: &str) -> usize {
+/// Of the body that follows this head.
+pub(crate) fn content_length(head: &str) -> usize {
     let value = |line: &str| {
         line.to_ascii_lowercase()
             .strip_prefix("content-length:")?

@@ -11,7 +11,7 @@ use sandbar::protocol::{
 };
 
 /// No run of a test takes as long, so that one that never ends is a failure and not a wait.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a run has shown until it ended, or until it waits for an answer.
 #[derive(Debug)]

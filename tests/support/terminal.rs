@@ -10,7 +10,7 @@ use crate::support::built;
 use crate::support::program::Ended;
 
 /// No text takes as long to appear, so that one that never comes is a failure and not a wait.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Ctrl-C and Ctrl-D, as a terminal sends them.
 pub(crate) const CTRL_C: &str = "\u{3}";

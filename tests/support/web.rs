@@ -6,11 +6,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use sandbar_torture::listening::Listening;
 
-use crate::support::listening::Listening;
+use crate::support::provider::content_length;
 
 /// Nothing that a test waits for takes as long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Paths: `/echo…` repeats the request; `/to?URL` redirects with 302, `/307?URL` with 307; `/circle` redirects to itself; `/large?N` has N
 /// bytes; `/endless` never stops; `/gzip` says that it is compressed; `/hang` answers nothing until the other side hangs up; `/hold`
@@ -43,7 +44,7 @@ impl Web {
         let shared = Arc::<Shared>::default();
         let serving = shared.clone();
         Self {
-            listening: Listening::start(move |socket| serving.serve(socket)),
+            listening: Listening::start(move |socket| serving.serve(socket)).unwrap(),
             base: "http://127.0.0.1".to_owned(),
             shared,
         }
@@ -58,7 +59,7 @@ impl Web {
             serving.serve(StreamOwned::new(connection, socket))
         };
         Self {
-            listening: Listening::start(serve),
+            listening: Listening::start(serve).unwrap(),
             base: format!("https://{name}"),
             shared,
         }
@@ -192,14 +193,7 @@ fn read_request(socket: &mut impl Read) -> Result<Option<String>> {
     loop {
         if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&read[..end]).into_owned();
-            let length = |line: &str| {
-                line.to_ascii_lowercase()
-                    .strip_prefix("content-length:")?
-                    .trim()
-                    .parse()
-                    .ok()
-            };
-            let whole = end + 4 + head.lines().find_map(length).unwrap_or(0_usize);
+            let whole = end + 4 + content_length(&head);
             while read.len() < whole {
                 match socket.read(&mut piece)? {
                     0 => return Err(ErrorKind::UnexpectedEof.into()),

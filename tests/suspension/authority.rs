@@ -27,7 +27,12 @@ fn writing() -> World {
 
 /// With some mounts in the grant.
 async fn open(world: &World, mounts: &[&str]) -> Runtime {
-    let text = format!("{}\nmounts = [{}]\n", world.config_text(), mounts.join(", "));
+    open_granting(world, &format!("mounts = [{}]", mounts.join(", "))).await
+}
+
+/// With further lines for the grant, which is the last table of the configuration.
+async fn open_granting(world: &World, lines: &str) -> Runtime {
+    let text = format!("{}\n{lines}\n", world.config_text());
     let config = Config::from_toml(&text, &world.path("")).unwrap();
     Runtime::open_with(config, world.options()).await.unwrap()
 }
@@ -124,5 +129,69 @@ async fn an_answer_holds_where_nothing_was_added() {
         let ran = say(&world, now, &asked, decision).await;
         assert_eq!(ran.result.stop_reason, StopReason::Finished, "{:#?}", ran.lines());
         assert_eq!(world.path("work/b.md").exists(), written, "{decision}");
+    }
+}
+
+/// What counts is what the call could do, not how that reads; also where a protected value is in it, which no journal has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_more_is_asked_anew() {
+    let mount = |path: &str, access: &str| {
+        format!("files = \"read-write\"\nmounts = [{{ name = \"m\", path = \"{path}\", access = \"{access}\" }}]")
+    };
+    let http = |url: &str, methods: &str| format!("http = [{{ url = \"{url}\", methods = [{methods}] }}]");
+    let (a, b, hidden) = (
+        "https://a.example/",
+        "https://b.example/",
+        "https://a.example/s3cr3t-value/",
+    );
+    for (told, now, anew) in [
+        (mount("docs", "read-write"), mount("docs", "read-only"), false),
+        (mount("docs", "read-only"), mount("docs", "read-write"), true),
+        (http(a, r#""GET", "HEAD", "POST""#), http(a, r#""GET""#), false),
+        (http(a, r#""GET""#), http(a, r#""GET", "POST""#), true),
+        (http(a, r#""GET""#), http(b, r#""GET""#), true),
+        ("kv = \"shared\"".to_owned(), "kv = \"session\"".to_owned(), false),
+        (
+            format!("kv = \"shared\"\n{}", http(a, r#""GET""#)),
+            String::new(),
+            false,
+        ),
+        (
+            mount("s3cr3t-value", "read-write"),
+            mount("s3cr3t-value", "read-only"),
+            false,
+        ),
+        (http(hidden, r#""GET""#), http(hidden, r#""GET""#), false),
+        (http(hidden, r#""GET""#), http(a, r#""GET""#), true),
+    ] {
+        let secret = "[secrets.key]\nvalue = \"file:key.txt\"\nhosts = [\"https://c.example\"]\nheader = \"x-key\"";
+        let world = World::new()
+            .guest("echo")
+            .tools(&["echo"])
+            .file("docs/x.md", "x")
+            .file("s3cr3t-value/y.md", "y")
+            .file("key.txt", "s3cr3t-value")
+            .script(asks_once("echo__count", "{}"))
+            .with(&format!(
+                "{secret}\n[consent]\ntools = {{ echo__count = \"ask\" }}\n[grants.echo]"
+            ));
+        let runtime = open_granting(&world, &told).await;
+        read_in(&runtime, "talk", Attended::Nobody).await;
+        let asked = open_question(&runtime).suspension;
+        runtime.close().await;
+        let written = serde_json::to_string(&asked).unwrap();
+        assert!(!written.contains("s3cr3t-value"), "{written}");
+
+        let runtime = open_granting(&world, &now).await;
+        let ran = go_on(&runtime, &asked.id, &json!({ "decision": "once" })).await;
+        let waits = ran.result.stop_reason == StopReason::Suspended;
+        assert_eq!(waits, anew, "`{told}`, then `{now}`: {:#?}", ran.lines());
+        if anew {
+            let again = open_question(&runtime).suspension;
+            assert_ne!(again.id, asked.id);
+            let ran = go_on(&runtime, &again.id, &json!({ "decision": "once" })).await;
+            assert_eq!(ran.result.text, "done", "`{told}`, then `{now}`: {:#?}", ran.lines());
+        }
+        runtime.close().await;
     }
 }

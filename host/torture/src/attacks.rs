@@ -9,7 +9,7 @@ pub struct Attack {
     pub does: &'static str,
     pub way: Way,
     pub ends: Ends,
-    /// The limit or rule that it meets, for people.
+    /// The limit or rule that it meets, for people; where that is a limit of the configuration, the tests make it a near one.
     pub meets: &'static str,
 }
 
@@ -49,7 +49,7 @@ pub enum Given {
 /// What must come of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ends {
-    /// An error with one of these codes: on a busy machine the clock is over before the processor time.
+    /// An error with one of these codes: in the harness, where the clock is near, it is over before the processor time if many want that.
     Error(&'static [&'static str]),
     /// It may answer, and this is what it has got: the attack came to nothing.
     Answer(&'static str),
@@ -68,6 +68,49 @@ impl Attack {
         self.meets == WORKER
     }
 
+    /// What the operator gives it.
+    #[must_use]
+    pub fn given(&self) -> Given {
+        match self.way {
+            Way::Called { given, .. } => given,
+            Way::Loaded | Way::Stepped => Given::Nothing,
+        }
+    }
+
+    /// The manifest of its component, whose limits are near where it is they that end it, and which requests these powers; none where it
+    /// needs none.
+    #[must_use]
+    pub fn manifest(&self, powers: &str, cpu_ms: u64, wall_ms: u64) -> Option<String> {
+        let limit = match self.meets {
+            WALL => format!("wall_ms = {wall_ms}"),
+            TIMES => format!("cpu_ms = {cpu_ms}"),
+            // It goes on asking when it has all that it gets, and has to get there first.
+            HOARD => format!("cpu_ms = {}", cpu_ms * 20),
+            _ => return self.lifetime().map(str::to_owned),
+        };
+        let lifetime = self.lifetime().unwrap_or_default();
+        (self.way != Way::Loaded).then(|| format!("{lifetime}[requests]\n{powers}[limits]\n{limit}\n"))
+    }
+
+    /// The manifest of one whose instance lasts.
+    #[must_use]
+    pub fn lifetime(&self) -> Option<&'static str> {
+        (self.given() == Given::Instance).then_some("lifetime = \"session\"\n")
+    }
+
+    /// The codes of errors that it may end with where the clock is far.
+    #[must_use]
+    pub fn codes(&self) -> Vec<&'static str> {
+        match (self.ends, self.meets) {
+            (Ends::Error(_), WALL) => vec!["wall-limit"],
+            (Ends::Error(codes), _) if self.way != Way::Loaded => {
+                codes.iter().copied().filter(|code| *code != "wall-limit").collect()
+            }
+            (Ends::Error(codes), _) => codes.to_vec(),
+            (Ends::Answer(_), _) => Vec::new(),
+        }
+    }
+
     /// What it is told to do.
     #[must_use]
     pub fn message(&self) -> &'static str {
@@ -75,7 +118,7 @@ impl Attack {
     }
 }
 
-/// A loop: the processor time is used up, or where many want it, the time on the clock.
+/// A loop: the processor time is used up, or in the harness, where many want it, the time on the clock.
 const TIME: Ends = Ends::Error(&["cpu-limit", "wall-limit"]);
 const TRAPPED: Ends = Ends::Error(&["plugin-trapped"]);
 const TOO_MUCH: Ends = Ends::Error(&["transfer-limit"]);
@@ -86,9 +129,9 @@ const NOT_COMPILED: Ends = Ends::Error(&["compile-refused"]);
 /// What most of those that are written by hand answer if nobody stops them.
 const DONE: Ends = Ends::Answer("done");
 
-pub(crate) const WALL: &str = "time on the clock of a call";
-pub(crate) const TIMES: &str = "processor time, else the clock";
-pub(crate) const HOARD: &str = "memory of an instance";
+const WALL: &str = "time on the clock of a call";
+const TIMES: &str = "processor time, else the clock";
+const HOARD: &str = "memory of an instance";
 const TRANSFER: &str = "8 MiB to the host in a call";
 const ABI: &str = "canonical ABI: checked as it is read";
 const HANDLES: &str = "1,000 handles of an instance";

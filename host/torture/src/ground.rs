@@ -2,11 +2,13 @@
 
 use std::io::Result;
 
-use crate::attacks::{Attack, Ends, Given, HOARD, TIMES, WALL, Way};
+use crate::attacks::Given;
 use crate::loopback::Loopback;
 
 /// The value of the secret, in the file [`Ground::SECRET_FILE`] beside the configuration.
 pub const SECRET: &str = "canary-6f1d0c2a9b";
+/// The same of a secret that no plugin is granted, in [`Ground::TOKEN_FILE`].
+pub const TOKEN: &str = "a token that nobody may read";
 
 /// Servers for the attacks on the network.
 #[derive(Debug)]
@@ -21,78 +23,56 @@ pub struct Ground {
 
 impl Ground {
     pub const SECRET_FILE: &str = "canary.txt";
+    pub const TOKEN_FILE: &str = "token.txt";
+    /// What lies beside the configuration: names and contents.
+    pub const FILES: [(&str, &str); 2] = [(Self::SECRET_FILE, SECRET), (Self::TOKEN_FILE, TOKEN)];
 
     pub fn start() -> Result<Self> {
-        let (home, other, shut) = (Loopback::start()?, Loopback::start()?, Loopback::start()?);
-        home.look_for(SECRET);
-        other.look_for(SECRET);
-        Ok(Self { home, other, shut })
+        Ok(Self {
+            home: Loopback::start(SECRET)?,
+            other: Loopback::start(SECRET)?,
+            shut: Loopback::start(SECRET)?,
+        })
     }
 
     /// Tables of the configuration that give a plugin what its attack needs.
     #[must_use]
     pub fn grant(&self, plugin: &str, given: Given) -> String {
         let (home, other, shut) = (self.home.url(), self.other.url(), self.shut.url());
-        let lines = match given {
-            Given::Nothing | Given::Instance => return String::new(),
-            Given::Files => "files = \"read-write\"\n".to_owned(),
-            Given::Project => {
-                "files = \"read-write\"\nmounts = [ { name = \"project\", path = \".\", access = \"read-write\" } ]\n"
-                    .to_owned()
-            }
-            Given::Kv => "kv = \"session\"\n".to_owned(),
-            Given::Network | Given::Secret => format!(
-                "http = [{{ url = \"{home}/\", methods = [\"GET\", \"POST\"] }}, {{ url = \"{other}/\", methods = [\"GET\", \"POST\"] }}]\n\
-                 config = {{ home = \"{home}\", other = \"{other}\", shut = \"{shut}\" }}\n"
-            ),
-        };
         let more = match given {
-            Given::Secret => "secrets = [\"canary\"]\nfiles = \"read-write\"\nkv = \"session\"\n",
-            _ => "",
-        };
-        format!("[grants.{plugin}]\n{lines}{more}")
-    }
-
-    /// The table of the secret, which is for the server at home.
-    #[must_use]
-    pub fn secret(&self) -> String {
-        let (file, home) = (Self::SECRET_FILE, self.home.url());
-        format!("[secrets.canary]\nvalue = \"file:{file}\"\nhosts = [\"{home}\"]\nheader = \"x-api-key\"\n")
-    }
-}
-
-impl Attack {
-    /// The manifest of its component, whose limits are near where it is they that end it; none where it needs none.
-    #[must_use]
-    pub fn manifest(&self, cpu_ms: u64, wall_ms: u64) -> Option<String> {
-        let lifetime = matches!(
-            self.way,
-            Way::Called {
-                given: Given::Instance,
-                ..
+            Given::Nothing | Given::Instance => return String::new(),
+            Given::Files | Given::Kv => String::new(),
+            Given::Project => "mounts = [ { name = \"project\", path = \".\", access = \"read-write\" } ]\n".to_owned(),
+            Given::Network | Given::Secret => {
+                format!("config = {{ home = \"{home}\", other = \"{other}\", shut = \"{shut}\" }}\n")
             }
-        );
-        let limit = match self.meets {
-            WALL => format!("[limits]\nwall_ms = {wall_ms}\n"),
-            TIMES => format!("[limits]\ncpu_ms = {cpu_ms}\n"),
-            // It goes on asking when it has all that it gets, and has to get there first.
-            HOARD => format!("[limits]\ncpu_ms = {}\n", cpu_ms * 5),
-            _ => String::new(),
         };
-        let text = if lifetime { "lifetime = \"session\"\n" } else { "" }.to_owned() + &limit;
-        (self.way != Way::Loaded && !text.is_empty()).then_some(text)
+        format!("[grants.{plugin}]\n{}{more}", self.powers(given))
     }
 
-    /// The codes of errors that it may end with where nobody else wants the machine.
+    /// What it needs, as it stands in a grant and in the requests of a manifest.
     #[must_use]
-    pub fn codes(&self) -> Vec<&'static str> {
-        match (self.ends, self.meets) {
-            (Ends::Error(_), WALL) => vec!["wall-limit"],
-            (Ends::Error(codes), _) if self.way != Way::Loaded => {
-                codes.iter().copied().filter(|code| *code != "wall-limit").collect()
-            }
-            (Ends::Error(codes), _) => codes.to_vec(),
-            (Ends::Answer(_), _) => Vec::new(),
+    pub fn powers(&self, given: Given) -> String {
+        let http = || {
+            let rule = |server: &Loopback| format!("{{ url = \"{}/\", methods = [\"GET\", \"POST\"] }}", server.url());
+            format!("http = [{}, {}]\n", rule(&self.home), rule(&self.other))
+        };
+        match given {
+            Given::Nothing | Given::Instance => String::new(),
+            Given::Files | Given::Project => "files = \"read-write\"\n".to_owned(),
+            Given::Kv => "kv = \"session\"\n".to_owned(),
+            Given::Network => http(),
+            Given::Secret => http() + "secrets = [\"canary\"]\nfiles = \"read-write\"\nkv = \"session\"\n",
         }
+    }
+
+    /// The tables of the secrets: one is for the server at home, the other for nobody here.
+    #[must_use]
+    pub fn secrets(&self) -> String {
+        let (secret, token, home) = (Self::SECRET_FILE, Self::TOKEN_FILE, self.home.url());
+        format!(
+            "[secrets.canary]\nvalue = \"file:{secret}\"\nhosts = [\"{home}\"]\nheader = \"x-api-key\"\n\
+             [secrets.token]\nvalue = \"file:{token}\"\nhosts = [\"https://api.example.com\"]\nheader = \"authorization\"\n"
+        )
     }
 }

@@ -6,4 +6,5 @@ pub mod attacks;
 mod bombs;
 pub mod components;
 pub mod ground;
+pub mod listening;
 pub mod loopback;

@@ -1,11 +1,12 @@
-//! Servers on this machine that plugins are sent to: a thread for each connection, and all end with it.
+//! Servers on this machine that plugins are sent to, and what came to them.
 
 use std::io::{ErrorKind, Read as _, Result, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
+
+use crate::listening::Listening;
 
 /// The head of a request: none of ours has more.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -18,59 +19,36 @@ const SLOW: Duration = Duration::from_secs(1);
 /// the head of the request.
 #[derive(Debug)]
 pub struct Loopback {
-    address: SocketAddr,
+    listening: Listening,
     shared: Arc<Shared>,
-    accepting: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Requests so far, and how many of them held what must not come here.
+    looks_for: &'static str,
+    /// Requests so far, and how many of them held what is looked for.
     asked: AtomicUsize,
     found: AtomicUsize,
-    unwanted: Mutex<Option<String>>,
     over: AtomicBool,
 }
 
 impl Loopback {
-    pub fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
-        let shared = Arc::<Shared>::default();
-        let serving = shared.clone();
-        let accepting = std::thread::spawn(move || {
-            let mut connections = Vec::new();
-            for socket in listener.incoming() {
-                if serving.over.load(Ordering::Acquire) {
-                    break;
-                }
-                connections.retain(|connection: &JoinHandle<()>| !connection.is_finished());
-                let serving = serving.clone();
-                connections.push(std::thread::spawn(move || {
-                    // Whoever asks may hang up at any time.
-                    let _ = socket.and_then(|socket| serving.serve(socket));
-                }));
-            }
-            for connection in connections {
-                // One that failed has nothing to give back.
-                let _ = connection.join();
-            }
+    /// One that counts the requests with this text in them.
+    pub fn start(looks_for: &'static str) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            looks_for,
+            ..Shared::default()
         });
+        let serving = shared.clone();
         Ok(Self {
-            address,
+            listening: Listening::start(move |socket| serving.serve(socket))?,
             shared,
-            accepting: Some(accepting),
         })
     }
 
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.address.port()
+        format!("http://{}", self.listening.address)
     }
 
     /// Requests so far.
@@ -79,11 +57,7 @@ impl Loopback {
         self.shared.asked.load(Ordering::Acquire)
     }
 
-    /// From now on requests with this text in them are counted.
-    pub fn look_for(&self, text: &str) {
-        *self.shared.unwanted() = Some(text.to_owned());
-    }
-
+    /// Those of them that held what is looked for.
     #[must_use]
     pub fn found(&self) -> usize {
         self.shared.found.load(Ordering::Acquire)
@@ -95,7 +69,7 @@ impl Shared {
         let Some(head) = head_of(&mut socket)? else {
             return Ok(());
         };
-        if self.unwanted().as_ref().is_some_and(|unwanted| head.contains(unwanted)) {
+        if head.contains(self.looks_for) {
             self.found.fetch_add(1, Ordering::AcqRel);
         }
         self.asked.fetch_add(1, Ordering::AcqRel);
@@ -121,20 +95,12 @@ impl Shared {
         }
         Ok(())
     }
-
-    fn unwanted(&self) -> MutexGuard<'_, Option<String>> {
-        self.unwanted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Loopback {
+    /// Who answers `/slow` ends with it, whoever still listens.
     fn drop(&mut self) {
         self.shared.over.store(true, Ordering::Release);
-        // Wakes the thread that waits for connections.
-        let woken = TcpStream::connect(self.address);
-        if let Some(accepting) = self.accepting.take().filter(|_| woken.is_ok()) {
-            let _ = accepting.join();
-        }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
@@ -119,14 +119,9 @@ fn side_by_side<T: Send>(
 
 fn run_one(root: &Path, target: &str, seconds: u32) -> Result<Ended> {
     let begun = Instant::now();
-    let Output { status, stderr, .. } = program(target, seconds).output(root, Stdio::null())?;
+    let Output { status, stderr, .. } = program(target, seconds).output(root)?;
     let said = String::from_utf8_lossy(&stderr);
-    let ended = Ended::read(
-        target,
-        status.success(),
-        &said,
-        begun.elapsed().max(Duration::from_secs(1)),
-    );
+    let ended = Ended::read(target, status.success(), &said, begun.elapsed());
     if !status.success() {
         // What it says of a crash is for the person who mends it.
         eprintln!(

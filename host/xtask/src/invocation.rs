@@ -84,10 +84,10 @@ impl Invocation {
         String::from_utf8(output.stdout).with_context(|| format!("`{self}` printed bytes that are not UTF-8"))
     }
 
-    /// Runs it without a terminal, and returns all that it writes, however it ends.
-    pub(crate) fn output(&self, root: &Path, input: Stdio) -> Result<Output> {
+    /// Runs it without a terminal, and returns all that it writes, however it ends. It has nothing to read.
+    pub(crate) fn output(&self, root: &Path) -> Result<Output> {
         self.command(root)
-            .stdin(input)
+            .stdin(Stdio::null())
             .output()
             .with_context(|| format!("`{}` can't be started", self.program))
     }

@@ -52,10 +52,6 @@ impl Torture {
 
 /// Enough of each to notice what broke, in one debug build. The guests of the tests must be there.
 pub(crate) fn for_ci() -> Vec<Invocation> {
-    let cargo = |task: &str, more: &[&str]| {
-        let arguments = PACKAGE.into_iter().chain(KILL_POINTS).chain(more.iter().copied());
-        arguments.fold(Invocation::cargo(&[task]), Invocation::argument)
-    };
     vec![
         cargo("clippy", &["--all-targets", "--", "-D", "warnings"]),
         cargo("run", &["--", KILL]),
@@ -68,8 +64,13 @@ pub(crate) fn for_ci() -> Vec<Invocation> {
 
 /// The tests of the harness that `cargo test --workspace` doesn't build.
 pub(crate) fn own_tests() -> Invocation {
-    let arguments = PACKAGE.into_iter().chain(KILL_POINTS).chain(["--bins"]);
-    arguments.fold(Invocation::cargo(&["test"]), Invocation::argument)
+    cargo("test", &["--bins"])
+}
+
+/// With kill points.
+fn cargo(task: &str, more: &[&str]) -> Invocation {
+    let arguments = PACKAGE.into_iter().chain(KILL_POINTS).chain(more.iter().copied());
+    arguments.fold(Invocation::cargo(&[task]), Invocation::argument)
 }
 
 #[cfg(test)]

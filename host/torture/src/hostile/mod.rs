@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use sandbar_torture::attacks::{Way, all};
+use sandbar_torture::attacks::{Attack, Way, all};
 use sandbar_torture::components::Components;
 
 pub(crate) use report::Report;
@@ -21,9 +21,9 @@ pub(crate) struct Hostile {
     /// How many at once.
     #[arg(long, default_value_t = 200)]
     count: usize,
-    /// One attack, by its name in the table.
+    /// An attack, by its name in the table; may be said again. All the others are there as well, so that its row can be compared.
     #[arg(long)]
-    only: Option<String>,
+    only: Vec<String>,
     /// Write the table as a page, too.
     #[arg(long)]
     write: Option<PathBuf>,
@@ -38,27 +38,24 @@ impl Hostile {
             std::path::Path::new("tests/guests"),
             &guests_in(self.guests.as_deref())?,
         );
-        let wanted = |name: &str| self.only.as_deref().is_none_or(|only| only == name);
-        let attacks: Vec<_> = all().filter(|attack| wanted(attack.name)).collect();
-        ensure!(
-            !attacks.is_empty(),
-            "no attack is called so; `host/torture/src/attacks.rs` lists them"
-        );
+        for name in &self.only {
+            ensure!(
+                all().any(|attack| attack.name == name),
+                "no attack is called `{name}`; `host/torture/src/attacks.rs` lists them"
+            );
+        }
+        let is_wanted = |attack: &&Attack| self.only.is_empty() || self.only.iter().any(|name| name == attack.name);
+        let (loaded, at_work): (Vec<_>, Vec<_>) = all().partition(|attack| attack.way == Way::Loaded);
         let runtime = sandbar::threads().build()?;
         let mut report = Report::new(self.count);
         runtime.block_on(async {
-            for attack in attacks.iter().filter(|attack| attack.way == Way::Loaded) {
+            for attack in loaded.into_iter().filter(is_wanted) {
                 report.loaded.push(compiling::load(&components, attack).await?);
             }
-            let at_work: Vec<_> = attacks
-                .iter()
-                .copied()
-                .filter(|attack| attack.way != Way::Loaded)
-                .collect();
-            if !at_work.is_empty() {
+            if at_work.iter().any(is_wanted) {
                 let field = trial::Field::open(&components, &at_work).await?;
                 report.idle = field.idle().await?;
-                for attack in at_work {
+                for attack in at_work.into_iter().filter(is_wanted) {
                     report.ran.push(field.run(attack, self.count).await?);
                 }
                 field.close().await;

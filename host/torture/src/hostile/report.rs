@@ -61,8 +61,11 @@ impl Report {
                     ran.together_wrong, ran.together
                 ));
             }
-            if ran.honest_failed > 0 {
-                found.push(format!("beside `{name}` {} honest runs failed", ran.honest_failed));
+            if !ran.honest_failed.is_empty() {
+                found.push(format!(
+                    "beside `{name}` honest runs failed: {}",
+                    ran.honest_failed.join(", ")
+                ));
             }
             if ran.grown > budget() {
                 found.push(format!("`{name}` took {} of memory", mib(ran.grown)));
@@ -149,7 +152,7 @@ impl Report {
                 row.attack.does.to_owned(),
                 format!("`{}`", row.alone),
                 format!("{} in {}", together.join(", "), waves(row.waves)),
-                format!("{}, {}", row.honest, row.honest_failed),
+                format!("{}, {}", row.honest, row.honest_failed.len()),
                 format!(
                     "{} / {}",
                     show(row.honest_times.percentile(50)),

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use sandbar::Runtime;
 use sandbar::plugins::CallStats;
 use sandbar::protocol::{EventBody, RunRequest, SessionId, StreamItem, ToolOutcome};
-use sandbar_torture::attacks::{Attack, Ends, Way};
+use sandbar_torture::attacks::{Attack, Ends, Given, Way};
 use sandbar_torture::components::Components;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
@@ -19,8 +19,16 @@ use super::world::{CPU_MS, WALL_MS, World};
 
 /// How long is measured, at least: what happened once in 20 ms has no percentiles.
 const AT_LEAST: Duration = Duration::from_secs(1);
-/// Time, memory and places for requests are used up for everybody if enough want them.
-const SHARED: [&str; 4] = ["cpu-limit", "wall-limit", "guest-memory-exhausted", "too-many-requests"];
+/// Time, memory, places for requests and descriptors are used up for everybody if enough want them.
+const SHARED: [&str; 5] = [
+    "cpu-limit",
+    "wall-limit",
+    "guest-memory-exhausted",
+    "too-many-requests",
+    "could-not-write",
+];
+/// What another plugin keeps in the session, so that there is something to look for.
+const KEEP: &str = "tools keeper__set {\"key\":\"note\",\"value\":\"mine\"}\n";
 const HONEST: &str = "tools echo__echo {\"text\":\"alive\"}\nfinish";
 
 /// A runtime with all attackers.
@@ -43,9 +51,9 @@ pub(crate) struct Ran {
     /// How many ended how, at once.
     pub(crate) together: BTreeMap<String, usize>,
     pub(crate) together_wrong: usize,
-    /// Runs of the honest session, and those of them that did not get their answer.
+    /// Runs of the honest session, and what came of those that did not get their answer.
     pub(crate) honest: usize,
-    pub(crate) honest_failed: usize,
+    pub(crate) honest_failed: Vec<String>,
     pub(crate) honest_times: Times,
     pub(crate) lateness: Times,
     /// What this process needed more than before, in bytes.
@@ -60,7 +68,7 @@ pub(crate) struct Ran {
 struct Beside {
     over: Arc<AtomicBool>,
     timer: JoinHandle<Times>,
-    honest: JoinHandle<Result<(Vec<Duration>, usize)>>,
+    honest: JoinHandle<Result<(Vec<Duration>, Vec<String>)>>,
 }
 
 impl Field {
@@ -138,14 +146,16 @@ impl Field {
         attackers.join_all().await.into_iter().collect()
     }
 
-    /// Runs without a pause, each in the same session: how long each took, and how many did not get their answer.
-    async fn honest(&self, over: &AtomicBool) -> Result<(Vec<Duration>, usize)> {
-        let (mut times, mut failed) = (Vec::new(), 0);
+    /// Runs without a pause, each in the same session: how long each took, and what came of those that did not get their answer.
+    async fn honest(&self, over: &AtomicBool) -> Result<(Vec<Duration>, Vec<String>)> {
+        let (mut times, mut failed) = (Vec::new(), Vec::new());
         loop {
             let begun = Instant::now();
             let ended = self.tool_outcome("main", HONEST, "honest").await?;
             times.push(begun.elapsed());
-            failed += usize::from(ended != "answered: alive");
+            if ended != "answered: alive" {
+                failed.push(ended);
+            }
             if over.load(Ordering::Relaxed) {
                 return Ok((times, failed));
             }
@@ -157,9 +167,14 @@ impl Field {
     async fn outcome(&self, attack: &Attack, session: &str) -> Result<String> {
         let name = attack.component();
         match attack.way {
-            Way::Called { tool, input, .. } => {
-                self.tool_outcome("main", &format!("tools {name}__{tool} {input}\nfinish"), session)
-                    .await
+            Way::Called { tool, input, given } => {
+                let before = if given == Given::Kv { KEEP } else { "" };
+                self.tool_outcome(
+                    "main",
+                    &format!("{before}tools {name}__{tool} {input}\nfinish"),
+                    session,
+                )
+                .await
             }
             _ => self.tool_outcome(name, attack.message(), session).await,
         }
@@ -219,7 +234,7 @@ impl Beside {
         }
     }
 
-    async fn end(self) -> Result<(Times, Vec<Duration>, usize)> {
+    async fn end(self) -> Result<(Times, Vec<Duration>, Vec<String>)> {
         self.over.store(true, Ordering::Relaxed);
         let (times, failed) = self.honest.await??;
         Ok((self.timer.await?, times, failed))

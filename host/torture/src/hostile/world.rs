@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, anyhow};
 use sandbar::{Config, OpenOptions, Runtime};
-use sandbar_torture::attacks::{Attack, Way};
+use sandbar_torture::attacks::{Attack, Given, Way};
 use sandbar_torture::components::Components;
-use sandbar_torture::ground::{Ground, SECRET};
+use sandbar_torture::ground::Ground;
 use tempfile::TempDir;
 
 /// What the guests may use here: little, so that many rounds are over soon.
@@ -24,18 +24,19 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// The attackers, the pattern that does what it is told, and an honest tool.
+    /// The attackers, the pattern that does what it is told, an honest tool, and one that keeps what others look for.
     pub(crate) fn new(components: &Components, attacks: &[&Attack]) -> Result<Self> {
         let directory = TempDir::new().context("no temporary directory")?;
         let plugins = directory.path().join("plugins");
         std::fs::create_dir(&plugins)?;
         std::fs::write(directory.path().join("replies.toml"), "")?;
-        std::fs::write(directory.path().join("token.txt"), "a token that nobody may read")?;
         let ground = Ground::start().context("no servers on this machine")?;
-        std::fs::write(directory.path().join(Ground::SECRET_FILE), SECRET)?;
-        let mut tools = vec!["echo"];
-        let (mut grants, mut agents) = (String::new(), String::new());
-        for name in ["echo", "pattern_probe"] {
+        for (name, content) in Ground::FILES {
+            std::fs::write(directory.path().join(name), content)?;
+        }
+        let mut tools = vec!["echo", "keeper"];
+        let (mut grants, mut agents) = (ground.grant("keeper", Given::Kv), String::new());
+        for name in ["echo", "keeper", "pattern_probe"] {
             std::fs::write(plugins.join(format!("{name}.wasm")), components.read(name)?)?;
         }
         let mut seen: Vec<&str> = Vec::new();
@@ -47,7 +48,7 @@ impl World {
             seen.push(name);
             std::fs::write(plugins.join(format!("{name}.wasm")), components.read(name)?)?;
             // All have the limits of the configuration here.
-            if let Some(manifest) = attack.manifest(CPU_MS, WALL_MS) {
+            if let Some(manifest) = attack.lifetime() {
                 std::fs::write(plugins.join(format!("{name}.toml")), manifest)?;
             }
             match attack.way {
@@ -65,9 +66,8 @@ impl World {
             "default_agent = \"main\"\ndata_dir = \"data\"\n[plugins]\ndirectories = [\"plugins\"]\n\
              [limits]\nput_aside = false\nmemory_mib = {MEMORY_MIB}\nguest_memory_mib = {BUDGET_MIB}\ncpu_ms = {CPU_MS}\nwall_ms = {WALL_MS}\n\
              [models.script]\nprovider = \"scripted\"\nscript = \"replies.toml\"\n\
-             [agents.main]\nmodel = \"script\"\npattern = \"pattern_probe\"\nplugins = {tools:?}\n{agents}{grants}{}\
-             [secrets.token]\nvalue = \"file:token.txt\"\nhosts = [\"https://api.example.com\"]\nheader = \"authorization\"\n",
-            ground.secret()
+             [agents.main]\nmodel = \"script\"\npattern = \"pattern_probe\"\nplugins = {tools:?}\n{agents}{grants}{}",
+            ground.secrets()
         );
         Ok(Self {
             directory,

@@ -1,4 +1,4 @@
-//! A socket of this machine that the tests serve: a thread for each connection, and all end with it.
+//! A socket of this machine that somebody serves: a thread for each connection, and all end with it.
 
 use std::io::Result;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,40 +7,45 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 #[derive(Debug)]
-pub(crate) struct Listening {
-    pub(crate) address: SocketAddr,
+pub struct Listening {
+    pub address: SocketAddr,
     over: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
 
 impl Listening {
-    pub(crate) fn start(serve: impl Fn(TcpStream) -> Result<()> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+    pub fn start(serve: impl Fn(TcpStream) -> Result<()> + Send + Sync + 'static) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
         let over = Arc::<AtomicBool>::default();
         let is_over = over.clone();
         let serve = Arc::new(serve);
         let accepting = std::thread::spawn(move || {
-            let mut connections = Vec::new();
+            let (mut connections, mut well) = (Vec::<JoinHandle<()>>::new(), true);
             for socket in listener.incoming() {
                 if is_over.load(Ordering::Acquire) {
                     break;
                 }
+                // Those that are over are joined as they end, since there may be thousands.
+                for ended in connections.extract_if(.., |connection| connection.is_finished()) {
+                    well &= ended.join().is_ok();
+                }
                 let serve = serve.clone();
                 connections.push(std::thread::spawn(move || {
-                    // A program that has heard enough hangs up.
+                    // Whoever asks may hang up at any time.
                     let _ = socket.and_then(|socket| serve(socket));
                 }));
             }
             for connection in connections {
-                connection.join().expect("a connection has failed");
+                well &= connection.join().is_ok();
             }
+            assert!(well, "a connection has failed");
         });
-        Self {
+        Ok(Self {
             address,
             over,
             accepting: Some(accepting),
-        }
+        })
     }
 }
 
