@@ -57,6 +57,7 @@ mod sessions;
 mod shared;
 mod stream;
 mod threads;
+mod turnstile;
 mod work;
 
 pub use bundled::DEMO_PLUGINS;

@@ -21,6 +21,7 @@ use crate::secrets::Secrets;
 use crate::sessions::Sessions;
 use crate::shared::{Shared, tools};
 use crate::stream::RunStream;
+use crate::turnstile::Turnstile;
 use crate::work::{Held, Job, work};
 
 /// The longest message that a run starts with.
@@ -102,11 +103,12 @@ impl Runtime {
             ..secrets.egress(&config, &store)
         };
         let plugins = load_plugins_with(&config, &options, egress).await?;
+        // First: they are in the lock already, so that nobody would do it later.
+        audit_recorded(&plugins, &store).await?;
         check_names(&config, &plugins)?;
         if let Some(agent) = config.agents.get(&config.default_agent) {
             secrets.check(&config, &plugins, &agent.plugins)?;
         }
-        audit_recorded(&plugins, &store).await?;
         if config.put_aside {
             plugins.watch(health::watch(&store)?);
         }
@@ -127,6 +129,7 @@ impl Runtime {
                 sessions: Sessions::default(),
                 locks: ResourceLocks::default(),
                 inbox: Inbox::default(),
+                turnstile: Turnstile::default(),
                 runs: Mutex::default(),
                 watch: Mutex::default(),
             }),
@@ -161,6 +164,12 @@ impl Runtime {
     /// The same with somebody there.
     pub async fn run_attended(&self, request: RunRequest, attended: Attended) -> Result<RunStream> {
         check_message(&request.message)?;
+        let this = self.again();
+        self.in_turn(async move { this.begin_run(request, attended).await })
+            .await
+    }
+
+    async fn begin_run(&self, request: RunRequest, attended: Attended) -> Result<RunStream> {
         let message = self.shared.cleaned(&request.message, "a message");
         kill_point("runtime.run.asked");
         let run = RunId::from_entropy((self.shared.options.entropy)());
@@ -190,6 +199,12 @@ impl Runtime {
 
     /// Goes on with a run that was cut off, or that has an answer to go on with.
     pub async fn resume(&self, run: &RunId, attended: Attended) -> Result<RunStream> {
+        let (this, run) = (self.again(), run.clone());
+        self.in_turn(async move { this.take_up_run(&run, attended).await })
+            .await
+    }
+
+    async fn take_up_run(&self, run: &RunId, attended: Attended) -> Result<RunStream> {
         kill_point("runtime.resume.asked");
         let found = self.shared.store.run(run)?;
         if found.stop_reason.is_some() {
@@ -280,7 +295,7 @@ impl Runtime {
         let mut runs = self.shared.runs();
         while runs.try_join_next().is_some() {}
         kill_point("runtime.run.started");
-        runs.spawn(async move {
+        runs.spawn(self.shared.turnstile.through(async move {
             let result = work(held, jobs, attended.clone(), cancel, place, &shared).await;
             let waits = (result.stop_reason == StopReason::Suspended).then(|| result.run.clone());
             // First, so that nobody else takes the session for an answer that is given when it is known that the run waits.
@@ -294,8 +309,25 @@ impl Runtime {
             }
             // Nobody may be reading.
             let _ = sender.send(result);
-        });
+        }));
         stream
+    }
+
+    fn again(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// Through the turnstile, on a task of its own that ends with who waits for it.
+    async fn in_turn<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        let (sender, done) = oneshot::channel();
+        let work = self.shared.turnstile.through(async move {
+            // Nobody may be waiting any more.
+            let _ = sender.send(work.await);
+        });
+        let _task = Aborted(self.shared.runs().spawn(work));
+        done.await.unwrap_or_else(|_| Err(never_begun()))
     }
 
     /// An answer, or the end of a delegated run, may have come after the run had looked for one, and before its session could be taken by
@@ -364,6 +396,23 @@ impl Runtime {
         // Their sessions are free for others then. Where the journal has failed, who used it has been told.
         let _ = self.shared.store.settle().await;
     }
+}
+
+/// A task that ends when this is dropped.
+struct Aborted(tokio::task::AbortHandle);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn never_begun() -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        "not-begun",
+        "the task that was to begin the run has ended",
+    )
 }
 
 fn check_message(message: &str) -> Result<()> {

@@ -27,6 +27,7 @@ use crate::own_places;
 
 use crate::secrets::Secrets;
 use crate::sessions::{self, Kept, Sessions};
+use crate::turnstile::Turnstile;
 use crate::work::{Held, Job};
 
 pub(crate) struct Shared {
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) locks: ResourceLocks,
     pub(crate) inbox: Inbox,
+    /// What works on runs goes through it.
+    pub(crate) turnstile: Turnstile,
     /// Runs in progress: they end when they end, not when their streams are dropped.
     pub(crate) runs: Mutex<JoinSet<()>>,
     /// The task that looks for what came from elsewhere; it ends with this.
@@ -331,7 +334,7 @@ impl Shared {
             }
             None => {
                 let id = WorkspaceId::from_entropy((self.options.entropy)());
-                let path = self.config.data_dir.join("workspaces").join(id.as_str());
+                let path = self.config.data_dir.join(own_places::WORKSPACES).join(id.as_str());
                 (id, WorkspaceKind::Own, path)
             }
         };
