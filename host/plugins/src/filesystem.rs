@@ -264,8 +264,8 @@ impl types::HostDescriptor for FilesView<'_> {
     }
 
     async fn symlink_at(&mut self, directory: Resource<Descriptor>, target: String, path: String) -> FsResult<()> {
+        let at = self.at(&directory, path.clone(), Links::AsTheyAre, Purpose::Change)?;
         self.refuse_leading_link(&directory, &path, &target)?;
-        let at = self.at(&directory, path, Links::AsTheyAre, Purpose::Change)?;
         let held = self.ledger.of(&directory)?;
         self.ledger.count(&held.quota).await;
         let _names = held.quota.directory.names().await;

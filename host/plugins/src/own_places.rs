@@ -1,9 +1,10 @@
 //! Sandbar's own places: its data, what it is configured by, and the files of secrets. They are in no guest's hands, also where they lie in a
 //! directory that a guest was given. Which places there are the runtime says; `filesystem/guard.rs` asks here for each name.
 
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
@@ -12,6 +13,9 @@ use crate::filesystem::FileId;
 
 /// How many directories may lie above one: of what lies deeper nobody can say in time where it is.
 const MAX_ABOVE: usize = 512;
+
+/// As many links as the kernel follows.
+pub(crate) const MAX_LINKS: usize = 40;
 
 /// What is left to guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +50,15 @@ struct Known {
     kept: Kept,
 }
 
+/// How a path is gone through.
+#[derive(Debug, PartialEq, Eq)]
+struct Way {
+    /// The links that are passed, each by the directory that it is in.
+    links: Vec<PathBuf>,
+    /// Where it ends, whether or not something is there; nowhere if links lead round and round.
+    end: Option<PathBuf>,
+}
+
 /// The places, and the numbers of what has their names at the moment.
 #[derive(Debug)]
 pub(crate) struct Now<'a> {
@@ -62,23 +75,24 @@ pub(crate) struct Touched {
 }
 
 impl OwnPlaces {
-    /// Of a place whose directory isn't there, the first part of its path that isn't is kept: whoever made that would make the place.
+    /// Of a place whose directory isn't there, the first part of its path that isn't is kept: whoever made that would make the place. The
+    /// links on the way to a place are kept, too: whoever changed one would say where the place is.
     pub fn new(places: impl IntoIterator<Item = OwnPlace>) -> Self {
         let mut known = Vec::new();
         for place in places {
-            // A link, and what it leads to.
-            let target = place
-                .path
-                .canonicalize()
-                .ok()
-                .map(|path| OwnPlace { path, ..place.clone() });
-            let found = [Some(place), target].into_iter().flatten();
+            let way = Way::to(&place.path);
+            let end = way.end.map(|path| OwnPlace { path, ..place.clone() });
+            let links = way.links.into_iter().map(|path| OwnPlace {
+                path,
+                what: place.what,
+                kept: Kept::Unchanged,
+            });
+            let found = [place.clone()].into_iter().chain(end).chain(links);
             known.extend(found.filter_map(Known::of));
         }
-        known.sort_by(|one, other| (one.parent_id, &one.name).cmp(&(other.parent_id, &other.name)));
-        known.dedup_by(|later, kept| {
-            (later.parent_id, &later.name, later.kept) == (kept.parent_id, &kept.name, kept.kept)
-        });
+        // Of two for one name the stricter one is what counts.
+        known.sort_by(|one, other| one.key().cmp(&other.key()).then(other.kept.cmp(&one.kept)));
+        known.dedup_by(|later, kept| later.key() == kept.key());
         Self(known)
     }
 
@@ -87,6 +101,13 @@ impl OwnPlaces {
         let Ok(stat) = fstat(directory) else { return false };
         let id = FileId::of(&stat);
         self.0.iter().any(|known| known.is_below(id))
+    }
+
+    /// The names in a directory of what guests may not even read.
+    pub(crate) fn hidden_in(&self, directory: FileId) -> Vec<OsString> {
+        let hidden = self.0.iter().filter(|known| known.kept == Kept::Hidden);
+        let here = hidden.filter(|known| known.parent_id == directory);
+        here.map(|known| known.name.clone()).collect()
     }
 
     pub(crate) fn now(&self) -> Now<'_> {
@@ -115,13 +136,6 @@ impl Now<'_> {
         })
     }
 
-    /// The names in a directory of what guests may not even read.
-    pub(crate) fn hidden_in(&self, directory: FileId) -> Vec<OsString> {
-        let hidden = self.places.0.iter().filter(|known| known.kept == Kept::Hidden);
-        let here = hidden.filter(|known| known.parent_id == directory);
-        here.map(|known| known.name.clone()).collect()
-    }
-
     /// A place that lies in a directory, and would go where that goes.
     pub(crate) fn carried_by(&self, directory: FileId) -> Option<Touched> {
         self.strictest(|known, _| known.is_below(directory))
@@ -136,6 +150,37 @@ impl Now<'_> {
             kept: known.kept,
         })
     }
+}
+
+impl Way {
+    fn to(path: &Path) -> Self {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let mut rest: VecDeque<OsString> = path.components().map(owned).collect();
+        let (mut end, mut links) = (PathBuf::new(), Vec::new());
+        while let Some(part) = rest.pop_front() {
+            match part.as_encoded_bytes() {
+                b"." => {}
+                // No part of `end` is a link, so that what is above it is what its text says.
+                b".." => drop(end.pop()),
+                // A link may lead to the root, which takes the place of what was there.
+                _ => {
+                    end.push(part);
+                    let Ok(target) = end.read_link() else { continue };
+                    if links.len() == MAX_LINKS {
+                        return Self { links, end: None };
+                    }
+                    links.push(end.clone());
+                    end.pop();
+                    target.components().rev().for_each(|part| rest.push_front(owned(part)));
+                }
+            }
+        }
+        Self { links, end: Some(end) }
+    }
+}
+
+fn owned(part: Component<'_>) -> OsString {
+    part.as_os_str().to_owned()
 }
 
 impl Known {
@@ -164,6 +209,10 @@ impl Known {
             what: place.what,
             kept: place.kept,
         })
+    }
+
+    fn key(&self) -> (FileId, &OsStr) {
+        (self.parent_id, &self.name)
     }
 
     /// What has the name now: files are replaced by those who write them.
@@ -279,6 +328,42 @@ mod tests {
             assert_eq!(places.now().carried_by(id(&path(name))).is_some(), holds, "{name}");
             assert_eq!(places.lie_in(File::open(path(name)).unwrap()), holds, "{name}");
         }
+    }
+
+    #[test]
+    fn a_way_passes_links() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("real/deep")).unwrap();
+        let absolute = root.join("real").display().to_string();
+        for (target, name) in [
+            ("real", "one"),
+            ("./one/deep/", "two"),
+            ("../..", "real/deep/up"),
+            (&absolute, "far"),
+            ("nothing/here", "later"),
+            ("round", "round"),
+        ] {
+            std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+        }
+        let check = |path: &str, links: &[&str], end: &str| {
+            let expected = Way {
+                links: links.iter().map(|link| root.join(link)).collect(),
+                end: Some(root.join(end)),
+            };
+            assert_eq!(Way::to(&root.join(path)), expected, "{path}");
+        };
+        check("real/deep", &[], "real/deep");
+        check("one/./deep/new", &["one"], "real/deep/new");
+        check("two/", &["two", "one"], "real/deep");
+        check("two/../a", &["two", "one"], "real/a");
+        check("one/deep/up/far/x", &["one", "real/deep/up", "far"], "real/x");
+        check("later", &["later"], "nothing/here");
+        let round = Way {
+            links: vec![root.join("round"); MAX_LINKS],
+            end: None,
+        };
+        assert_eq!(Way::to(&root.join("round/a")), round);
     }
 
     #[test]

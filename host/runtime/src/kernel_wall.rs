@@ -12,7 +12,7 @@ use sandbar_protocol::{Error, ErrorKind, FileAccess, Result, SystemClock};
 use crate::config::Config;
 use crate::config::models::ModelConfig;
 use crate::config::sources::certificate_places;
-use crate::own_places::{WORKSPACES, secret_files};
+use crate::own_places::{FOLDERS, WORKSPACES, secret_files};
 
 /// Where the system's C library looks for what names stand for.
 const NAMES: &[&str] = &[
@@ -83,7 +83,7 @@ pub fn enclose(config: &Config) -> Result<()> {
         return Ok(());
     }
     sandbar_store::prepare_directory(&config.data_dir)?;
-    for folder in OWN_FOLDERS {
+    for folder in FOLDERS {
         // What can't be made is told by who needs it.
         let _ = std::fs::DirBuilder::new()
             .recursive(true)
@@ -113,11 +113,6 @@ fn make_lock(lock: &Path, config: &Config) {
         let _ = lock.begin();
     }
 }
-
-/// Folders of the data directory that somebody may have put elsewhere with a link. No others are followed, and behind the wall no such
-/// link can be made.
-const OWN_FOLDERS: [&str; 3] = ["cache", CACHE, WORKSPACES];
-const CACHE: &str = "cache/components";
 
 /// Refuses a workspace of the journal that is outside of the wall of this process, if it has one. Of the kernel the user would only
 /// learn that something was denied.
@@ -151,7 +146,8 @@ fn not_enclosed(error: std::io::Error) -> Error {
 
 /// What a configuration needs of the machine.
 fn reach(config: &Config) -> Vec<Reach> {
-    let folders = OWN_FOLDERS.map(|folder| config.data_dir.join(folder));
+    // No other links in it are followed, and behind the wall no such link can be made.
+    let folders = FOLDERS.map(|folder| config.data_dir.join(folder));
     let folders = folders
         .into_iter()
         .filter(|folder| !is_in_plugins_hands(folder, config));

@@ -95,15 +95,16 @@ pub async fn load_plugins(config: &Config, options: &OpenOptions) -> Result<Arc<
 
 /// Accounts for the plugins that `sandbar.lock` had nothing of, by whichever command they were first seen.
 pub(crate) async fn audit_recorded(plugins: &Plugins, store: &Store) -> Result<()> {
-    for name in plugins.recorded() {
-        let entry = AuditEntry {
-            plugin: Some(name.clone()),
-            digest: plugins.get(name).map(|plugin| plugin.digest.clone()),
-            ..AuditEntry::of("plugin.record", name)
-        };
-        store.audit(entry).await?;
+    let entry = |name: &String| AuditEntry {
+        plugin: Some(name.clone()),
+        digest: plugins.get(name).map(|plugin| plugin.digest.clone()),
+        ..AuditEntry::of("plugin.record", name)
+    };
+    let entries: Vec<_> = plugins.recorded().iter().map(entry).collect();
+    if entries.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    store.audit_commit()(entries).await
 }
 
 pub(crate) async fn load_plugins_with(
@@ -115,7 +116,7 @@ pub(crate) async fn load_plugins_with(
     let settings = PluginsConfig {
         directories: config.plugin_directories.clone(),
         bundled: BUNDLED.to_vec(),
-        cache_directory: config.data_dir.join("cache").join("components"),
+        cache_directory: config.data_dir.join(own_places::CACHE),
         worker: options.worker.clone(),
         lock: config.lock_file.as_ref().map(|path| LockFile {
             path: path.clone(),
@@ -153,7 +154,7 @@ pub fn verify_plugins(config: &Config) -> Result<Vec<Verified>> {
     })?;
     let clock = Arc::new(SystemClock);
     let lock = LockFile { path, clock };
-    let cache = config.data_dir.join("cache").join("components");
+    let cache = config.data_dir.join(own_places::CACHE);
     sandbar_plugins::verify(&config.plugin_directories, BUNDLED, &lock, &cache)
 }
 

@@ -15,8 +15,11 @@ const SYSTEM: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// Where the workspaces of sessions lie that were given none, in the directory for data.
 pub(crate) const WORKSPACES: &str = "workspaces";
 
-/// Folders of the data directory that somebody may have put elsewhere.
-const FOLDERS: [&str; 2] = ["cache", "cache/components"];
+/// Where compiled plugins lie, in the directory for data.
+pub(crate) const CACHE: &str = "cache/components";
+
+/// Folders of the data directory that somebody may have put elsewhere with a link.
+pub(crate) const FOLDERS: [&str; 3] = ["cache", CACHE, WORKSPACES];
 
 pub(crate) const HINT: &str = "name a directory of its own, such as `work`; a directory around Sandbar's own places can be given, and then they are left out of it";
 
@@ -28,8 +31,10 @@ pub(crate) fn of(config: &Config) -> Vec<OwnPlace> {
         hidden(config.data_dir.clone()),
         hidden(config.data_dir.join("sandbar.db")),
     ];
-    let folders = FOLDERS.map(|folder| config.data_dir.join(folder));
-    places.extend(folders.into_iter().filter(|folder| folder.is_symlink()).map(hidden));
+    // Sessions see their own workspaces.
+    let folders = FOLDERS.into_iter().filter(|folder| *folder != WORKSPACES);
+    let folders = folders.map(|folder| config.data_dir.join(folder));
+    places.extend(folders.filter(|folder| folder.is_symlink()).map(hidden));
     let plugins = config.plugin_directories.iter().cloned();
     places.extend(plugins.map(|path| place(path, "a directory of plugins", Kept::Unchanged)));
     let lock = config.lock_file.iter().cloned();
@@ -111,7 +116,7 @@ fn refused(what: &str, path: &Path, why: &str) -> Error {
 }
 
 /// Without links, as far as it is there.
-fn real(path: &Path) -> PathBuf {
+pub(crate) fn real(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for above in path.ancestors() {
         if let (Ok(real), Ok(rest)) = (above.canonicalize(), path.strip_prefix(above)) {

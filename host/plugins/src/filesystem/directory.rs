@@ -185,6 +185,17 @@ impl Books {
         self.held = self.held.saturating_sub(bytes);
     }
 
+    /// Gives back what an open file was made shorter, to this length, and what was counted and not written.
+    fn settle(&mut self, id: FileId, length: u64) {
+        let Some(open) = self.open.get_mut(&id) else { return };
+        if open.writing > 0 || open.unsure {
+            return;
+        }
+        let less = open.bytes.saturating_sub(length);
+        open.bytes = length;
+        self.give_back(less);
+    }
+
     fn begin_counting(&mut self) -> Arc<HashSet<FileId>> {
         let skipped: Arc<HashSet<FileId>> = Arc::new(self.open.keys().copied().collect());
         self.counting = Some(Counting {
@@ -239,14 +250,13 @@ impl OpenNode {
             unsure: false,
         });
         open.descriptors += 1;
+        books.settle(id, metadata.len());
         drop(books);
-        let node = Self {
+        Ok(Arc::new(Self {
             directory: directory.clone(),
             id,
             file,
-        };
-        node.settle();
-        Ok(Arc::new(node))
+        }))
     }
 
     /// Room for a write; none if there isn't any.
@@ -268,28 +278,16 @@ impl OpenNode {
             landed: false,
         })
     }
-
-    /// Gives back what the file was made shorter, and what was counted and not written.
-    fn settle(&self) {
-        let mut books = self.directory.books();
-        let Ok(metadata) = self.file.metadata() else { return };
-        let Some(open) = books.open.get_mut(&self.id) else {
-            return;
-        };
-        if open.writing > 0 || open.unsure {
-            return;
-        }
-        let less = open.bytes.saturating_sub(metadata.len());
-        open.bytes = metadata.len();
-        books.give_back(less);
-    }
 }
 
 impl Drop for OpenNode {
     fn drop(&mut self) {
-        self.settle();
         let mut books = self.directory.books();
-        let is_gone = self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
+        let metadata = self.file.metadata();
+        if let Ok(metadata) = &metadata {
+            books.settle(self.id, metadata.len());
+        }
+        let is_gone = metadata.is_ok_and(|metadata| metadata.nlink() == 0);
         let Some(open) = books.open.get_mut(&self.id) else {
             return;
         };
@@ -317,11 +315,15 @@ impl Write {
 
 impl Drop for Write {
     fn drop(&mut self) {
-        if let Some(open) = self.node.directory.books().open.get_mut(&self.node.id) {
-            open.writing -= 1;
-            open.unsure |= !self.landed;
+        let mut books = self.node.directory.books();
+        let Some(open) = books.open.get_mut(&self.node.id) else {
+            return;
+        };
+        open.writing -= 1;
+        open.unsure |= !self.landed;
+        if let Ok(metadata) = self.node.file.metadata() {
+            books.settle(self.node.id, metadata.len());
         }
-        self.node.settle();
     }
 }
 

@@ -17,10 +17,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 
 use super::directory::FileId;
 use super::special::Links;
-use crate::own_places::{DIRECTORY, Kept, Now, OwnPlaces, Touched, climb};
-
-/// As many links as the kernel follows.
-const MAX_LINKS: usize = 40;
+use crate::own_places::{DIRECTORY, Kept, MAX_LINKS, Now, OwnPlaces, Touched, climb};
 
 /// Parts of a name, with those of the links in it.
 const MAX_PARTS: usize = 4_096;
@@ -87,7 +84,7 @@ impl Guard {
 
     /// What a listing of a directory leaves out: who looks through a project needn't be refused what isn't part of it.
     pub(super) fn unlisted(&self, directory: &File) -> Vec<OsString> {
-        let found = fstat(directory).map(|stat| self.places.now().hidden_in(FileId::of(&stat)));
+        let found = fstat(directory).map(|stat| self.places.hidden_in(FileId::of(&stat)));
         found.unwrap_or_default()
     }
 
@@ -198,27 +195,28 @@ impl<'a> Walk<'a> {
             zone = stricter(zone, place.clone());
         }
         let (parent, _) = self.way.last().expect("a walk begins somewhere");
-        let found = match last.as_encoded_bytes() {
+        let (found, own) = match last.as_encoded_bytes() {
             // The directory where the walk is, which is in the zone with its own place.
-            b"." => None,
-            _ => self.look(&last)?,
-        };
-        let object = found.map(|(id, _)| id);
-        let own = match last.as_encoded_bytes() {
-            b"." => None,
-            _ => self.now.named(*parent, &last, object),
+            b"." => (None, None),
+            _ => {
+                let found = self.look(&last)?;
+                (found, self.now.named(*parent, &last, found.map(|(id, _)| id)))
+            }
         };
         if wants_directory && found.is_some_and(|(_, kind)| kind != FileType::Directory) {
             return Err(Stop::Code(ErrorCode::NotDirectory));
         }
-        let touched = match purpose {
+        let is_kept = zone.is_some() || own.is_some();
+        let is_hidden = |touched: &Touched| touched.kept == Kept::Hidden;
+        let touched = match (purpose, found) {
             // That a place is there can be seen by listing the directory that it is in.
-            Purpose::Look => zone.clone().filter(|zone| zone.kept == Kept::Hidden),
-            Purpose::Read => stricter(zone.clone(), own.clone()).filter(|touched| touched.kept == Kept::Hidden),
-            Purpose::Change => stricter(
-                stricter(zone.clone(), own.clone()),
-                object.and_then(|id| self.now.carried_by(id)),
-            ),
+            (Purpose::Look, _) => zone.filter(is_hidden),
+            (Purpose::Read, _) => stricter(zone, own).filter(is_hidden),
+            // What is in a directory goes where that goes.
+            (Purpose::Change, Some((id, FileType::Directory))) => {
+                stricter(stricter(zone, own), self.now.carried_by(id))
+            }
+            (Purpose::Change, _) => stricter(zone, own),
         };
         if let Some(touched) = touched {
             return Err(Stop::Own(touched));
@@ -228,7 +226,7 @@ impl<'a> Walk<'a> {
             name: last
                 .into_string()
                 .map_err(|_| Stop::Code(ErrorCode::IllegalByteSequence))?,
-            is_kept: zone.is_some() || own.is_some(),
+            is_kept,
             wants_directory,
         })
     }
@@ -250,14 +248,8 @@ fn stricter(one: Option<Touched>, other: Option<Touched>) -> Option<Touched> {
 
 fn code(error: Errno) -> Stop {
     Stop::Code(match error {
-        Errno::NOENT => ErrorCode::NoEntry,
-        Errno::NOTDIR => ErrorCode::NotDirectory,
-        Errno::ACCESS => ErrorCode::Access,
-        Errno::NAMETOOLONG => ErrorCode::NameTooLong,
-        Errno::LOOP => ErrorCode::Loop,
-        Errno::NOMEM | Errno::MFILE | Errno::NFILE => ErrorCode::InsufficientMemory,
-        Errno::PERM => ErrorCode::NotPermitted,
-        _ => ErrorCode::Io,
+        Errno::MFILE | Errno::NFILE => ErrorCode::InsufficientMemory,
+        error => std::io::Error::from(error).into(),
     })
 }
 
@@ -378,6 +370,60 @@ mod tests {
         check("project/work/data", "data");
         check("project/work/round", "round");
         check("project/work/data/deep", "own");
+    }
+
+    /// Whoever changed a link on the way to a place, or made what one leads to, would say where the place is.
+    #[test]
+    fn links_on_the_way_to_a_place_are_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        for name in ["project/elsewhere/data", "project/conf.d", "beside"] {
+            fs::create_dir_all(root.join(name)).unwrap();
+        }
+        fs::write(root.join("project/last"), "").unwrap();
+        for (target, name) in [
+            ("elsewhere", "project/state"),
+            ("../beside", "project/away"),
+            ("./conf.d/", "project/conf"),
+            ("middle", "project/sandbar.toml"),
+            ("conf.d/../last", "project/middle"),
+            ("later", "project/sandbar.lock"),
+            ("elsewhere", "project/other"),
+        ] {
+            symlink(target, root.join(name)).unwrap();
+        }
+        let place = |name: &str, kept| OwnPlace {
+            path: root.join(name),
+            what: "a place",
+            kept,
+        };
+        let places = Arc::new(OwnPlaces::new([
+            place("project/state/data", Kept::Hidden),
+            place("project/away/token", Kept::Hidden),
+            place("project/conf/sandbar.toml", Kept::Unchanged),
+            place("project/sandbar.toml", Kept::Unchanged),
+            place("project/sandbar.lock", Kept::Unchanged),
+        ]));
+        let project = root.join("project");
+        let guard = Guard::around(&File::open(&project).unwrap(), &places).expect("it holds some");
+        let check = |name: &str, expected: &str| {
+            let found = found(&guard, &project, name, Links::AsTheyAre, Purpose::Change);
+            assert_eq!(found, expected, "{name}");
+        };
+        check("state", "own");
+        check("away", "own");
+        check("conf", "own");
+        check("sandbar.toml", "own");
+        check("middle", "own");
+        check("last", "own");
+        check("sandbar.lock", "own");
+        check("later", "own");
+        check("elsewhere", "own");
+        check("elsewhere/data", "own");
+        check("conf.d/sandbar.toml", "own");
+        // What is only beside a place, and a link that leads to one and is on nobody's way.
+        check("state/mine", "mine");
+        check("other", "other");
     }
 
     #[test]

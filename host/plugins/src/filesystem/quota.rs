@@ -14,7 +14,7 @@ use crate::workspace::{Place, Room};
 #[derive(Debug)]
 pub(crate) struct Quota {
     pub(super) directory: Arc<Directory>,
-    room: Room,
+    place: Place,
     limit: Limit,
     guard: OnceLock<Option<Guard>>,
 }
@@ -35,7 +35,7 @@ impl Quota {
         }
         Self {
             directory,
-            room,
+            place: room.place,
             limit,
             guard: OnceLock::new(),
         }
@@ -56,7 +56,7 @@ impl Quota {
 
     /// Whether others than the guests of this process are expected to change what is there.
     pub(super) fn counts_again(&self) -> bool {
-        matches!(self.room.place, Place::MountWithQuota(_))
+        matches!(self.place, Place::MountWithQuota(_))
     }
 
     pub(super) fn take_entry(&self) -> bool {
@@ -76,7 +76,7 @@ impl Quota {
         };
         // Twice as much is a line to copy; how much is right is the person's to say.
         let more = mib.saturating_mul(2);
-        let (place, key, mend) = match &self.room.place {
+        let (place, key, mend) = match &self.place {
             Place::Workspace | Place::OwnWorkspace => ("the workspace".to_owned(), SHARED, shared(more)),
             Place::Mount(name) => (format!("the mount `{name}`"), SHARED, shared(more)),
             Place::MountWithQuota(name) => (

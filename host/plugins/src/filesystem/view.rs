@@ -168,3 +168,76 @@ impl FilesView<'_> {
         Ok(self.wasi.table.push(counted)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use wasmtime::component::ResourceTable;
+    use wasmtime_wasi::FsPerms;
+    use wasmtime_wasi::filesystem::{Dir, WasiFilesystemCtx};
+    use wasmtime_wasi::p2::bindings::filesystem::types::{DescriptorFlags, HostDescriptor as _, OpenFlags, PathFlags};
+
+    use super::super::directory::Directory;
+    use super::super::open_files::OpenFiles;
+    use super::super::quota::Quota;
+    use super::*;
+    use crate::workspace::{Place, Room};
+
+    /// How one operation ends, in a directory in which `to-d` is a link, when so many have been done in this call.
+    async fn ended(operation: &str, done: u32) -> String {
+        let path = tempfile::tempdir().unwrap();
+        std::fs::create_dir(path.path().join("d")).unwrap();
+        std::os::unix::fs::symlink("d", path.path().join("to-d")).unwrap();
+        let open = || File::open(path.path()).unwrap();
+        let room = Room {
+            bytes: 1 << 20,
+            place: Place::Workspace,
+        };
+        let quota = Arc::new(Quota::new(Directory::of(open()).unwrap(), room));
+        let mut ledger = FileLedger::new("p".into(), OpenFiles::new(1), Vec::new(), Arc::default());
+        let mut table = ResourceTable::new();
+        let dir = Dir::new(open(), FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE, true);
+        let root = table.push(Descriptor::Dir(dir)).unwrap();
+        let place = ledger.place().unwrap();
+        ledger.hold(&root, quota, place, None).unwrap();
+        ledger.operations = done;
+        let mut view = FilesView {
+            wasi: WasiFilesystemCtxView {
+                ctx: &mut WasiFilesystemCtx::default(),
+                table: &mut table,
+            },
+            ledger: &mut ledger,
+        };
+        let ended = match operation {
+            "link out" => view.symlink_at(root, "../../a".to_owned(), "d/l".to_owned()).await,
+            "link by a link" => view.symlink_at(root, "a".to_owned(), "to-d/l".to_owned()).await,
+            "remove" => view.unlink_file_at(root, "../a".to_owned()).await,
+            "open" => {
+                let read = DescriptorFlags::READ;
+                let opened = view.open_at(root, PathFlags::empty(), "/a".to_owned(), OpenFlags::empty(), read);
+                opened.await.map(drop)
+            }
+            other => panic!("there is no operation `{other}`"),
+        };
+        assert_eq!(view.ledger.operations, done + 1, "{operation}");
+        match ended.unwrap_err().downcast() {
+            Ok(code) => code.name().to_owned(),
+            Err(trap) => trap.to_string(),
+        }
+    }
+
+    /// What is refused costs the host something, too.
+    #[tokio::test]
+    async fn what_is_refused_is_counted() {
+        for operation in ["link out", "link by a link", "remove", "open"] {
+            let last = ended(operation, MAX_FILE_OPERATIONS - 1).await;
+            assert_eq!(last, "not-permitted", "{operation}");
+            let stopped = ended(operation, MAX_FILE_OPERATIONS).await;
+            assert!(
+                stopped.contains("file operations in one call"),
+                "{operation}: {stopped}"
+            );
+        }
+    }
+}

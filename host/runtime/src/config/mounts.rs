@@ -11,6 +11,7 @@ use super::grants::Access;
 use super::limits::bytes;
 use super::resolve::Resolution;
 use super::schema::NAME;
+use crate::own_places::real;
 
 /// A directory besides the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +118,6 @@ fn way_around(holder: &Holder<'_>, mounts: &[Mount], index: usize) -> Option<Str
 }
 
 fn meets(directory: &Path, other: &Path) -> Option<&'static str> {
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let (directory, other) = (real(directory), real(other));
     if directory == other {
         Some("is that of")

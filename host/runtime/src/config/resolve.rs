@@ -17,6 +17,7 @@ use super::origin::{LayerKind, Origin, Places, Setting};
 use super::own_places;
 use super::problem::{problem, quoted, suggest};
 use super::schema;
+use crate::own_places::WORKSPACES;
 
 /// The largest text that another file has for the configuration.
 const MAX_TEXT_BYTES: u64 = 4 << 20;
@@ -164,7 +165,7 @@ impl Resolution {
         let limits = file.limits.resolve(self);
         let data_dir = self.data_dir(file.data_dir.as_deref(), default_data_dir);
         let workspace = file.workspace.map(|path| self.directory("workspace", &path));
-        let workspaces = workspace.clone().unwrap_or_else(|| data_dir.join("workspaces"));
+        let workspaces = workspace.clone().unwrap_or_else(|| data_dir.join(WORKSPACES));
         let grants = resolved(file.grants, |name, grant| {
             grant.resolve(name, &written.secrets, &workspaces, self)
         });

@@ -88,3 +88,27 @@ fn a_quota_with_a_way_around_it_is_wrong() {
     );
     assert_eq!(quotas(&workspace("work")), [Some(1 << 20)]);
 }
+
+/// Where the workspaces will be is known before the first start has made them.
+#[test]
+fn a_way_around_a_quota_is_found_by_a_link_too() {
+    let found = |data: &str| {
+        let directory = project();
+        let base = directory.path();
+        std::os::unix::fs::symlink("out", base.join("link")).unwrap();
+        let text = format!(
+            "data_dir = '{data}'\n[grants.w]\nfiles = 'read-write'\n\
+             mounts = [{{ name = 'm', path = 'out', access = 'read-write', quota_mib = 1 }}]\n{LEAST}"
+        );
+        match Config::from_toml(&text, base) {
+            Ok(_) => "loads".to_owned(),
+            Err(errors) => shown(&errors, base),
+        }
+    };
+    assert_eq!(
+        found("link/data"),
+        "sandbar.toml:4:74: `grants.w.mounts[0].quota_mib` would not hold: its directory has in it the workspace, which `w` can write too\n\
+         hint: mount a directory that lies apart, or remove `quota_mib`"
+    );
+    assert_eq!(found("docs/data"), "loads");
+}
