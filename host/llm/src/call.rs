@@ -206,9 +206,12 @@ impl Answer {
         while let Some(frame) = self.frames.next().or_else(|| self.frames.take_document()) {
             self.hear(&frame, ready)?;
         }
+        if self.fold.bytes() > 0 || self.fold.has_ended() {
+            return Ok(false);
+        }
         let (head, whole) = self.frames.head();
         let head = String::from_utf8_lossy(if whole { head } else { target.beginning(head) });
-        if self.fold.bytes() == 0 && !self.fold.has_ended() && !head.trim().is_empty() && !is_stream(&head) {
+        if !head.trim().is_empty() && !is_stream(&head) {
             return Err(Failure::lasting(target.garbled(&head)));
         }
         Ok(false)

@@ -1,12 +1,14 @@
 //! Texts from outside, as errors quote them.
 
-/// One line: no control characters, no marks that turn the direction of text.
+use sandbar_protocol::without_unseen;
+
+/// One line, without characters that nobody sees.
 pub(crate) fn plain(text: &str) -> String {
     let words: Vec<&str> = text
         .split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
         .collect();
-    words.join(" ").chars().filter(|c| !turns_direction(*c)).collect()
+    without_unseen(&words.join(" ")).into_owned()
 }
 
 /// At most so many characters. What must not be seen is taken out before: of what lies across the end, the beginning would be left.
@@ -39,10 +41,6 @@ pub(crate) fn redacted(text: &str, secret: Option<&str>) -> String {
 /// How many characters of a secret make its beginning: those of `sk-` and one more.
 const SHOWN_START: usize = 4;
 
-fn turns_direction(c: char) -> bool {
-    matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +51,7 @@ mod tests {
             ("", ""),
             ("  a\r\n\tb\u{1b}[31m c\0", "a b [31m c"),
             ("a\u{202E}b\u{2066}", "ab"),
+            ("a\u{ad}b\u{61C}c\u{E0041}\u{E007F}", "abc"),
             ("größer", "größe…"),
             ("12345", "12345"),
         ] {

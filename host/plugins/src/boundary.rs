@@ -87,6 +87,17 @@ impl Boundary {
         });
     }
 
+    /// That the plugin wanted what it may not.
+    pub(crate) fn tell_denied(&self, action: &str, target: &str) {
+        self.tell(Told {
+            action,
+            target,
+            digest: None,
+            decision: AuditDecision::Denied,
+            by: DecidedBy::Default,
+        });
+    }
+
     /// A text without protected values.
     pub(crate) fn text(&self, place: &str, text: String) -> String {
         if self.protected.is_empty() {
@@ -99,6 +110,18 @@ impl Boundary {
                 without
             }
         }
+    }
+
+    /// The beginning of a text of any length, of at most so many bytes. What is searched for it has a few times as many, so that a long text costs
+    /// no more than a short one; a value across the end of that is left out with it.
+    pub(crate) fn beginning(&self, place: &str, text: &str, bytes: usize) -> String {
+        let mut looked_at = &text[..text.floor_char_boundary(bytes.saturating_mul(4))];
+        if looked_at.len() < text.len() {
+            looked_at = &looked_at[..self.protected.settled(looked_at.as_bytes())];
+        }
+        let mut beginning = self.text(place, looked_at.to_owned());
+        beginning.truncate(beginning.floor_char_boundary(bytes));
+        beginning
     }
 
     pub(crate) fn bytes(&self, place: &str, bytes: Vec<u8>) -> Vec<u8> {
@@ -363,6 +386,31 @@ mod tests {
         };
         check("failed", format!("{}{value}", "x ".repeat(2_040)), "failed");
         check("s3cr3t_-value_-of_-weather", String::new(), "[redacted]");
+    }
+
+    #[test]
+    fn the_beginning_of_a_long_text_has_no_part_of_a_value() {
+        let value: String = (0..40).map(|number| format!("{number:03}-s ")).collect();
+        let value = value.trim();
+        let settings = EgressSettings {
+            protected: Arc::new(Protected::new([("key".to_owned(), value.to_owned())])),
+            ..EgressSettings::default()
+        };
+        let boundary = Boundary::new(&settings, "weather".into(), Whose::default());
+        for before in 0..300 {
+            let text = format!("{}{}", "é".repeat(before), format!("{value}, ").repeat(100));
+            let beginning = boundary.beginning("a text", &text, 1_000);
+            assert!(
+                beginning.len() <= 1_000 && beginning.contains("[redacted], "),
+                "{beginning}"
+            );
+            assert!(
+                (0..40).all(|number| !beginning.contains(&format!("{number:03}-s"))),
+                "{beginning}"
+            );
+        }
+        assert_eq!(boundary.beginning("a text", "short", 1_000), "short");
+        assert_eq!(boundary.beginning("a text", &"é".repeat(9_000), 1_001), "é".repeat(500));
     }
 
     #[test]

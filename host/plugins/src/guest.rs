@@ -226,7 +226,7 @@ impl Guest {
                 tracing::warn!(plugin = %state.plugin, sink, bytes = bucket.dropped, "dropped what was over the limit");
             }
         }
-        for (stream, buffer) in [("stdout", &state.stdout), ("stderr", &state.stderr)] {
+        for (stream, buffer) in [("standard output", &state.stdout), ("standard error", &state.stderr)] {
             let (text, found) = buffer.text();
             if found {
                 state.http.boundary().tell_redacted(stream);

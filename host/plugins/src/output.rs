@@ -24,6 +24,7 @@ struct Kept {
     /// Up to twice as much as is shown: what is dropped is searched together with as much that comes after it.
     bytes: Vec<u8>,
     dropped: u64,
+    /// Since somebody last asked.
     found: bool,
 }
 
@@ -41,7 +42,8 @@ impl OutputBuffer {
         }
     }
 
-    /// What was written, without protected values and characters that nobody sees, and whether there was such a value; empty if nothing.
+    /// What was written, without protected values and characters that nobody sees; empty if nothing. Also whether there was such a value,
+    /// which is told once: a warm instance keeps its buffer, and a crash is asked for it after the call's end has been.
     pub(crate) fn text(&self) -> (String, bool) {
         let mut kept = self.kept();
         kept.cut(&self.protected);
@@ -51,7 +53,7 @@ impl OutputBuffer {
             0 => text,
             dropped => format!("[{dropped} bytes dropped] {text}"),
         };
-        (text, kept.found)
+        (text, std::mem::take(&mut kept.found))
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -138,6 +140,22 @@ mod tests {
         assert!(text.starts_with("[83640 bytes dropped] xxx"), "{}", &text[..40]);
         assert!(text.ends_with("panicked\u{fffd}[2J at \u{fffd}here"));
         assert!(!found);
+    }
+
+    /// The buffer stays as it is from call to call of an instance.
+    #[test]
+    fn a_value_is_told_once() {
+        let value = "Kx7mQ2vN9rTz4LwB8sYd";
+        let buffer = OutputBuffer::new(Arc::new(Protected::new([("key".to_owned(), value.to_owned())])));
+        let check = |written: &str, expected: &str, found: bool| {
+            buffer.push(written.as_bytes());
+            assert_eq!(buffer.text(), (expected.to_owned(), found));
+        };
+        check(&format!("the key is {value}"), "the key is [redacted]", true);
+        check("", "the key is [redacted]", false);
+        check(", they say", "the key is [redacted], they say", false);
+        check(value, "the key is [redacted], they say[redacted]", true);
+        check("", "the key is [redacted], they say[redacted]", false);
     }
 
     /// Wherever it is cut, and in however many pieces a value was written: no end of it is left, and no beginning.

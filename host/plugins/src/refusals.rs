@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbar_protocol::policy::{Effective, KvAccess, Power, Refusal};
-use sandbar_protocol::{AuditDecision, DecidedBy, DenialSink, FileAccess};
+use sandbar_protocol::{DenialSink, FileAccess};
 
-use crate::boundary::{Boundary, Told};
+use crate::boundary::Boundary;
 use crate::limits::MAX_REFUSALS;
 use crate::own_places::Touched;
 
@@ -61,31 +61,30 @@ impl Refusals {
     /// Puts a refusal down and audits it, however often it happens.
     pub(crate) fn tell(&self, boundary: &Boundary, action: &str, refusal: Refusal) {
         let refusal = hidden(boundary, refusal);
-        audit(boundary, action, &refusal);
-        self.add(boundary, refusal);
+        boundary.tell_denied(action, &refusal.target);
+        self.add(boundary, &refusal);
     }
 
     /// The same once in a call, for what a plugin can ask without end.
     fn tell_once(&self, boundary: &Boundary, action: &str, refusal: Refusal) {
         let refusal = hidden(boundary, refusal);
-        let target = refusal.clone();
-        if self.add(boundary, refusal) {
-            audit(boundary, action, &target);
+        if self.add(boundary, &refusal) {
+            boundary.tell_denied(action, &refusal.target);
         }
     }
 
     /// Whether it is a new one.
-    fn add(&self, boundary: &Boundary, refusal: Refusal) -> bool {
+    fn add(&self, boundary: &Boundary, refusal: &Refusal) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() >= MAX_REFUSALS || told.contains(&refusal) {
+        if told.len() >= MAX_REFUSALS || told.contains(refusal) {
             return false;
         }
         let mend = refusal.mend.as_deref().unwrap_or_default();
         tracing::warn!(plugin = %boundary.plugin, mend, "{}", refusal.sentence);
         if let Some(sink) = &self.sink {
-            sink((&refusal).into());
+            sink(refusal.into());
         }
-        told.push(refusal);
+        told.push(refusal.clone());
         true
     }
 }
@@ -143,7 +142,11 @@ impl Gatekeeper {
     }
 
     pub(crate) fn secret(&self, name: &str) -> Result<(), Denied> {
-        self.decided("secret.use", self.effective.use_secret(name))
+        // The plugin may ask for any name, and the sentence of a refusal shows the beginning of a long one: a value across its end would be
+        // told in part. A name that somebody has granted is told to nobody.
+        let decision = self.effective.use_secret(name);
+        let decision = decision.or_else(|_| self.effective.use_secret(&self.boundary.protected.redact(name)));
+        self.decided("secret.use", decision)
     }
 
     fn decided(&self, action: &str, decision: Result<(), Refusal>) -> Result<(), Denied> {
@@ -165,12 +168,84 @@ fn hidden(boundary: &Boundary, refusal: Refusal) -> Refusal {
     }
 }
 
-fn audit(boundary: &Boundary, action: &str, refusal: &Refusal) {
-    boundary.tell(Told {
-        action,
-        target: &refusal.target,
-        digest: None,
-        decision: AuditDecision::Denied,
-        by: DecidedBy::Default,
-    });
+#[cfg(test)]
+mod tests {
+    use sandbar_protocol::policy::{PowerGrant, PowerSet};
+    use sandbar_protocol::{AuditEntry, Denial, Protected};
+
+    use super::*;
+    use crate::boundary::Whose;
+    use crate::egress::EgressSettings;
+
+    const VALUE: &str = "Kx7mQ2vN9rTz4LwB8sYd";
+
+    type Told<T> = Arc<Mutex<Vec<T>>>;
+
+    /// Asks for a plugin that was granted these secrets, and what is told of it.
+    fn gatekeeper(secrets: &[&str]) -> (Gatekeeper, Told<AuditEntry>, Told<Denial>) {
+        let (audited, denied) = (Told::<AuditEntry>::default(), Told::<Denial>::default());
+        let (audit, denials) = (audited.clone(), denied.clone());
+        let settings = EgressSettings {
+            protected: Arc::new(Protected::new([("key".to_owned(), VALUE.to_owned())])),
+            audit: Arc::new(move |entry| audit.lock().unwrap().push(entry)),
+            ..EgressSettings::default()
+        };
+        let granted = PowerGrant {
+            powers: PowerSet {
+                secrets: secrets.iter().map(|name| (*name).to_owned()).collect(),
+                ..PowerSet::default()
+            },
+            ..PowerGrant::default()
+        };
+        let gatekeeper = Gatekeeper {
+            effective: Arc::new(Effective::of("weather", None, granted)),
+            boundary: Boundary::new(&settings, "weather".into(), Whose::default()),
+            refusals: Refusals::to(Arc::new(move |denial| denials.lock().unwrap().push(denial))),
+        };
+        (gatekeeper, audited, denied)
+    }
+
+    /// Wherever the place lies where a sentence cuts a name: in a value, before it, behind it.
+    #[test]
+    fn the_name_of_a_secret_is_searched_before_it_is_cut() {
+        let hex: String = VALUE.bytes().map(|byte| format!("{byte:02x}")).collect();
+        for value in [VALUE, &hex] {
+            for before in (150..=210).chain([0, 195]) {
+                let name = format!("{}{value}", "-".repeat(before));
+                let (gatekeeper, audited, denied) = gatekeeper(&["weather-key"]);
+                assert_eq!(gatekeeper.secret(&name), Err(Denied));
+                let (audited, denied) = (audited.lock().unwrap(), denied.lock().unwrap());
+                assert_eq!((audited.len(), denied.len()), (1, 1));
+                let told = format!("{audited:?} {denied:?}");
+                let mut parts = value.as_bytes().windows(8).map(|part| str::from_utf8(part).unwrap());
+                assert!(!parts.any(|part| told.contains(part)), "{told}");
+                assert!(denied[0].reason.contains("may not use the secret `"), "{told}");
+            }
+        }
+    }
+
+    /// However often it asks, and whatever a name has in it.
+    #[test]
+    fn what_is_asked_again_is_told_once() {
+        let granted = format!("for-{VALUE}");
+        let (gatekeeper, audited, denied) = gatekeeper(&[&granted]);
+        for (name, expected, told) in [
+            (granted.as_str(), Ok(()), 0),
+            ("other", Err(Denied), 1),
+            ("other", Err(Denied), 1),
+            (&format!("{granted}."), Err(Denied), 2),
+            (&format!("{granted}."), Err(Denied), 2),
+        ] {
+            assert_eq!(gatekeeper.secret(name), expected, "{name}");
+            assert_eq!(audited.lock().unwrap().len(), told, "{name}");
+            assert_eq!(denied.lock().unwrap().len(), told, "{name}");
+        }
+        let targets: Vec<_> = audited
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|entry| entry.target.clone())
+            .collect();
+        assert_eq!(targets, ["other", "for-[redacted]."]);
+    }
 }

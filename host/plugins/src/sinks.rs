@@ -65,21 +65,10 @@ impl Bucket {
         }
     }
 
-    /// The same for who may tell only so much in a while: what is over that is dropped, and not searched.
-    fn take_from(&mut self, teller: &Teller, sink: Sink, boundary: &Boundary, place: &str, text: String) -> String {
-        let is_open = self.calls > 0 && self.bytes > 0;
-        if is_open && !teller.may_tell(sink, text.len().min(self.bytes), Instant::now()) {
-            self.calls -= 1;
-            self.dropped += text.len() as u64;
-            return String::new();
-        }
-        self.take(boundary, place, text)
-    }
-
     /// The part of a text that still fits, without protected values: it is searched before it is cut, since of a value across the end the
     /// beginning would be left. What doesn't fit ends the sink, so that a flood is not searched.
     fn take(&mut self, boundary: &Boundary, place: &str, text: String) -> String {
-        if self.calls == 0 || self.bytes == 0 {
+        if self.is_over() {
             self.dropped += text.len() as u64;
             return String::new();
         }
@@ -91,6 +80,21 @@ impl Bucket {
         self.bytes = if over > 0 { 0 } else { self.bytes - fits };
         self.dropped += over as u64;
         text
+    }
+
+    /// The same for who may tell only so much in a while: what is over that is dropped, and not searched.
+    fn take_from(&mut self, teller: &Teller, sink: Sink, boundary: &Boundary, place: &str, text: String) -> String {
+        if !self.is_over() && !teller.may_tell(sink, text.len().min(self.bytes), Instant::now()) {
+            self.calls -= 1;
+            self.dropped += text.len() as u64;
+            return String::new();
+        }
+        self.take(boundary, place, text)
+    }
+
+    /// Whether it takes nothing more in this call.
+    fn is_over(&self) -> bool {
+        self.calls == 0 || self.bytes == 0
     }
 }
 

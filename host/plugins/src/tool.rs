@@ -182,12 +182,7 @@ fn accept(name: &str, output: wit::ToolOutput) -> Result<ToolOutput> {
 
 /// The tool's own error, cut to what a model and a journal can bear, and without protected values.
 pub(crate) fn refusal(name: &str, error: &wit::Error, boundary: &Boundary) -> Error {
-    // Before it is cut: of a value across the end, the beginning would be left.
-    let cut = |text: &str| {
-        let mut text = boundary.text("the plugin's error", text.to_owned());
-        text.truncate(text.floor_char_boundary(4_096));
-        text
-    };
+    let cut = |text: &str| boundary.beginning("the plugin's error", text, 4_096);
     let code: String = error
         .code
         .chars()

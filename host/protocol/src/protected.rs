@@ -2,7 +2,8 @@
 //!
 //! What it can't find: a value of which only a part is there, or whose parts are in different places (two headers, two calls); one that is
 //! encrypted, compressed or hashed; one in another base (base32, base85), as HTML entities, or encoded twice over otherwise than by percent;
-//! one between whose characters stands something else than white space and control characters; one of fewer than `MIN_PROTECTED_BYTES`.
+//! one between whose characters stands something else than white space and control characters of ASCII, no-break spaces, soft hyphens,
+//! characters without width, and marks that turn the direction of text (`views.rs` has the list); one of fewer than `MIN_PROTECTED_BYTES`.
 //! It catches accidents and the plain ways to smuggle, and is no replacement for not handing a value out in the first place.
 
 mod ends;

@@ -88,15 +88,11 @@ impl Secrets {
                 values.push((format!("models.{model}.api_key"), key.expose().to_owned()));
             }
         }
-        let protected = Arc::new(Protected::new(values));
-        for name in protected.too_short() {
-            tracing::warn!(%name, "the secret is so short that it can't be told from other text: it is not looked for");
-        }
         Self {
             entries,
             missing,
             keys,
-            protected,
+            protected: Arc::new(Protected::new(values)),
         }
     }
 

@@ -142,7 +142,7 @@ impl Caller {
             redact::check_encoding(&received.headers)?;
         }
         let (headers, in_headers) = redact::headers(&received.headers, protected);
-        let (body, in_body) = redact::body(received.body, protected);
+        let (body, in_body) = redact::body(received.body, protected).await?;
         if in_headers || in_body {
             self.boundary
                 .tell_redacted(&format!("the response from {}", target.origin()));
@@ -181,7 +181,7 @@ impl Caller {
     fn refuse_leak(&self, method: &str, target: &Target, leak: &Leak) -> Failure {
         let place = format!("{method} {}", target.without_query());
         let entry = format!("`{}` to {}", leak.name, target.origin());
-        self.audit("leak", &entry, AuditDecision::Denied);
+        self.boundary.tell_denied("leak", &entry);
         let plugin = &self.boundary.plugin;
         self.refuse(Refusal {
             power: Some(Power::Http),
@@ -245,15 +245,5 @@ impl Caller {
         };
         self.refusals.tell(&self.boundary, "http.request", refusal);
         Failure::NotRecorded
-    }
-
-    fn audit(&self, action: &str, target: &str, decision: AuditDecision) {
-        self.boundary.tell(Told {
-            action,
-            target,
-            digest: None,
-            decision,
-            by: DecidedBy::Default,
-        });
     }
 }

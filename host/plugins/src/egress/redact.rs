@@ -1,5 +1,7 @@
 //! What comes back: without what the plugin may not know.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -42,11 +44,24 @@ pub(super) fn headers(received: &HeaderMap, protected: &Protected) -> (HeaderMap
     (headers, redacted)
 }
 
+/// A longer body takes milliseconds to search, for which no thread of the host's is held.
+const SEARCHED_AT_ONCE: usize = 64 << 10;
+
 /// A response's body for the plugin, and whether something was taken out of it.
-pub(super) fn body(received: Bytes, protected: &Protected) -> (Bytes, bool) {
+pub(super) async fn body(received: Bytes, protected: &Arc<Protected>) -> Result<(Bytes, bool), Failure> {
     if protected.is_empty() {
-        return (received, false);
+        return Ok((received, false));
     }
+    if received.len() <= SEARCHED_AT_ONCE {
+        return Ok(searched(received, protected));
+    }
+    let protected = protected.clone();
+    tokio::task::spawn_blocking(move || searched(received, &protected))
+        .await
+        .map_err(|_| Failure::BadResponse("the response could not be searched for protected values".to_owned()))
+}
+
+fn searched(received: Bytes, protected: &Protected) -> (Bytes, bool) {
     let (mut body, mut redacted) = match protected.redact_bytes(&received) {
         None => (received, false),
         Some(without) => (without.into(), true),
@@ -80,22 +95,27 @@ mod tests {
         Protected::new([("key".to_owned(), "s3cr3t+value/of".to_owned())])
     }
 
-    #[test]
-    fn bodies() {
-        let check = |received: &'static str, expected: &str| {
-            let (found, redacted) = body(Bytes::from(received), &protected());
-            assert_eq!(String::from_utf8_lossy(&found), expected);
-            assert_eq!(redacted, received != expected);
+    #[tokio::test]
+    async fn bodies() {
+        let protected = Arc::new(protected());
+        let check = async |received: &str, expected: &str| {
+            for padding in [0, SEARCHED_AT_ONCE] {
+                let pad = |text: &str| format!("{text}{}", " ".repeat(padding));
+                let (found, redacted) = body(pad(received).into(), &protected).await.unwrap();
+                assert_eq!(String::from_utf8_lossy(&found).trim_end(), expected);
+                assert_eq!(redacted, received != expected);
+            }
         };
-        check("", "");
-        check("nothing of it", "nothing of it");
-        check("you sent s3cr3t+value/of!", "you sent [redacted]!");
-        check("?key=s3cr3t%2Bvalue%2Fof&b=1", "?key=[redacted]&b=1");
+        check("", "").await;
+        check("nothing of it", "nothing of it").await;
+        check("you sent s3cr3t+value/of!", "you sent [redacted]!").await;
+        check("?key=s3cr3t%2Bvalue%2Fof&b=1", "?key=[redacted]&b=1").await;
         check(
             r#"{"a":"\u0073\u0033cr3t+value\/of \\ and more"}"#,
             r#"{"a":"[redacted] \\ and more"}"#,
-        );
-        check(r#"{"a":"\u0073 s3"}"#, r#"{"a":"\u0073 s3"}"#);
+        )
+        .await;
+        check(r#"{"a":"\u0073 s3"}"#, r#"{"a":"\u0073 s3"}"#).await;
     }
 
     #[test]

@@ -20,8 +20,8 @@ enum Step {
     Plus,
     /// `%41`.
     Percent,
-    /// White space, control characters and characters without width are dropped: line breaks in base64, the zeros of UTF-16, blanks
-    /// that somebody put in.
+    /// White space, control characters, characters without width, and marks that turn the direction of text are dropped, as far as
+    /// `dropped` knows them: line breaks in base64, the zeros of UTF-16, blanks that somebody put in.
     Squeeze,
 }
 

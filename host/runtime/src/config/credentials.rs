@@ -62,15 +62,12 @@ pub(super) fn check_places(
     resolution: &mut Resolution,
 ) {
     for (plugin, grant) in grants {
-        let names = &grant.powers.powers.secrets;
-        let known = |name: &String| Some((name.clone(), secrets.get(name).filter(|secret| secret.has_place())?));
-        for (index, later) in names.iter().enumerate() {
-            let earlier = names[..index]
-                .iter()
-                .filter(|earlier| *earlier != later)
-                .filter_map(known);
-            let Some((later, secret)) = known(later) else { continue };
-            for (earlier, other) in earlier {
+        let names = grant.powers.powers.secrets.iter().enumerate();
+        let placed: Vec<(usize, &String, &Credential)> = names
+            .filter_map(|(index, name)| Some((index, name, secrets.get(name).filter(|secret| secret.has_place())?)))
+            .collect();
+        for (nth, (index, later, secret)) in placed.iter().enumerate() {
+            for (_, earlier, other) in placed[..nth].iter().filter(|(_, earlier, _)| earlier != later) {
                 let Some(common) = secret.common(other) else { continue };
                 let key = format!("grants.{plugin}.secrets[{index}]");
                 let place = &secret.place;
