@@ -169,6 +169,7 @@ pub(crate) mod tests {
             question: "may it?".to_owned(),
             call: (kind == SuspensionKind::Approval).then(|| SuspendedCall {
                 powers: Vec::new(),
+                authority: None,
                 call_id: "c".to_owned(),
                 origin: sandbar::protocol::policy::Origin::Model,
                 tool: "files__edit".to_owned(),

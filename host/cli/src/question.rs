@@ -186,6 +186,7 @@ mod tests {
             tool: "files__edit".to_owned(),
             arguments,
             powers: Vec::new(),
+            authority: None,
             destructive,
             preview: preview.map(str::to_owned),
         };
@@ -229,6 +230,7 @@ mod tests {
                 tool: tool.to_owned(),
                 arguments,
                 powers: powers.iter().map(|power| (*power).to_owned()).collect(),
+                authority: None,
                 destructive: false,
                 preview: preview.map(str::to_owned),
             };
@@ -273,6 +275,7 @@ mod tests {
             tool: "t".repeat(130),
             arguments: Value::Object(fields),
             powers: Vec::new(),
+            authority: None,
             destructive: false,
             preview: Some("line\n".repeat(203)),
         };

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use sandbar_protocol::{Error, ErrorKind, Result, ToolSpec};
+use sandbar_protocol::{Error, ErrorKind, Result};
 use serde::Serialize;
 
 use crate::cache::{Cache, facts_of};
@@ -15,7 +15,7 @@ use crate::digest::DigestMemo;
 use crate::discover::{Bundled, Origin, discover};
 use crate::lock::{FIRST_SIGHT, LockFile};
 use crate::locked::{Locked, requests};
-use crate::plugin::{Plugin, Ready, Status};
+use crate::plugin::{Plugin, Status};
 use crate::plugins::Plugins;
 
 /// A file, compared with `sandbar.lock` without running anything of it.
@@ -97,10 +97,9 @@ pub fn verify(directories: &[PathBuf], bundled: &[Bundled], lock: &LockFile, cac
 /// What an entry says otherwise than the component that has its digest: somebody has written it by hand.
 fn edited(entry: &Locked, cache: &Path) -> Option<&'static str> {
     let facts = facts_of(cache, &entry.digest)?;
-    let kind = facts.kind;
     let now = Locked {
-        kind,
-        imports: Ready::new(facts).imports,
+        kind: facts.kind,
+        imports: facts.shape.imports,
         ..entry.clone()
     };
     let difference = Difference::between(entry, &now, &[], &[]);
@@ -152,7 +151,8 @@ impl Plugins {
         &self.recorded.names
     }
 
-    /// Why plugins that were seen for the first time could not be recorded; none if they were.
+    /// Why plugins that were seen for the first time could not be recorded; none if they were. That stops nobody, and is told nowhere else:
+    /// whoever opens the plugins has to look here, since a change of such a plugin will not be noticed.
     pub fn unrecorded(&self) -> Option<&Error> {
         self.recorded.failure.as_ref()
     }
@@ -175,7 +175,9 @@ pub(crate) fn compare(
     let entries = lock.read()?.plugins;
     let (mut new, mut incomplete) = (BTreeMap::new(), BTreeMap::new());
     for plugin in plugins.values_mut() {
-        let Some(now) = locked(plugin) else { continue };
+        let (Status::Ready(ready), Some(now)) = (&plugin.status, locked(plugin)) else {
+            continue;
+        };
         let name = plugin.name.to_string();
         let difference = match entries.get(&name) {
             Some(before) if before.is_same(&now) => {
@@ -186,10 +188,10 @@ pub(crate) fn compare(
             }
             Some(before) => {
                 let old_tools = cache.tools(&before.digest);
-                Difference::between(before, &now, &old_tools, tools_of(plugin))
+                Difference::between(before, &now, &old_tools, &ready.tools)
             }
             None if bundled.iter().any(|bundled| *bundled.name == *name) => {
-                Difference::in_place_of_bundled(&now, tools_of(plugin))
+                Difference::in_place_of_bundled(&now, &ready.tools)
             }
             None => {
                 new.insert(name, now.approved(FIRST_SIGHT, lock.now()));
@@ -239,14 +241,6 @@ fn record(lock: &LockFile, new: BTreeMap<String, Locked>, incomplete: BTreeMap<S
             })
         }
         Err(error) => Err(error),
-    }
-}
-
-/// As its component describes them.
-fn tools_of(plugin: &Plugin) -> &[ToolSpec] {
-    match &plugin.status {
-        Status::Ready(ready) => &ready.tools,
-        Status::Broken(_) => &[],
     }
 }
 

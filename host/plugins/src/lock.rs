@@ -29,9 +29,6 @@ const HEAD: &str = "# Which plugins were approved, and what each of them could a
 /// Without it the file was cut off while it was written.
 const END: &str = "# The end.\n";
 
-/// A file in which nothing is approved.
-const NOTHING: &str = "# Which plugins were approved, and what each of them could ask for then. Written by Sandbar; keep it in version control.\nversion = 1\n\n# The end.\n";
-
 /// Who approved what was there when it was first seen.
 pub(crate) const FIRST_SIGHT: &str = "first sight";
 
@@ -94,7 +91,7 @@ impl LockFile {
         let mut file = tempfile::Builder::new()
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(directory)?;
-        file.write_all(NOTHING.as_bytes())?;
+        file.write_all(nothing().as_bytes())?;
         file.as_file().sync_all()?;
         match file.persist_noclobber(&self.path) {
             Err(error) if error.error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.error),
@@ -193,6 +190,11 @@ impl Lock {
         let body = toml::to_string_pretty(self).map_err(|error| crate::error::internal(error.to_string()))?;
         Ok(format!("{HEAD}{body}\n{END}"))
     }
+}
+
+/// A file in which nothing is approved.
+fn nothing() -> String {
+    format!("{HEAD}version = {VERSION}\n\n{END}")
 }
 
 fn damaged(path: &Path, why: &str) -> Error {
@@ -300,7 +302,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = file(directory.path());
         file.begin().unwrap();
-        assert_eq!(std::fs::read_to_string(&file.path).unwrap(), NOTHING);
+        assert_eq!(std::fs::read_to_string(&file.path).unwrap(), nothing());
         assert_eq!(file.read().unwrap(), Lock::new());
         file.change(|lock| drop(lock.plugins.insert("weather".to_owned(), locked())))
             .unwrap();
@@ -313,7 +315,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = file(directory.path());
         let elsewhere = directory.path().join("elsewhere");
-        std::fs::write(&elsewhere, NOTHING).unwrap();
+        std::fs::write(&elsewhere, nothing()).unwrap();
         let check = |why: &str| {
             let put = |lock: &mut Lock| drop(lock.plugins.insert("weather".to_owned(), locked()));
             for error in [file.read().unwrap_err(), file.change(put).unwrap_err()] {
@@ -324,7 +326,7 @@ mod tests {
         };
         std::os::unix::fs::symlink(&elsewhere, &file.path).unwrap();
         check("it is a link, and a file was wanted");
-        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), NOTHING);
+        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), nothing());
         std::os::unix::fs::symlink("nowhere", &file.path).unwrap();
         check("it is a link, and a file was wanted");
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;

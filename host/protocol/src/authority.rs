@@ -1,26 +1,32 @@
-//! What a person was told that a tool can do, kept beside their word: it holds for that much and for less.
+//! What a person was told that a tool can do, kept beside the question and their word: it holds for that much and for less.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::FileAccess;
 use crate::policy::{HttpRule, KvAccess, PowerSet};
 use crate::tool_powers::{Reachable, ToolPowers};
 
-/// The powers of a tool's calls when somebody allowed more than one of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The powers of a tool's calls, as a person was told of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Authority {
+    /// Less than the plugin's where the tool is held to being read-only.
     pub files: FileAccess,
+    /// The workspace and the mounts, as far as a call sees them.
     pub directories: Vec<Reachable>,
+    /// Requests over the network.
     pub http: Vec<Requests>,
+    /// Names of the secrets that it can have sent.
     pub secrets: Vec<String>,
     pub kv: KvAccess,
 }
 
 /// A rule for requests, as it is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Requests {
+    /// What is under it is meant as well.
     pub url: String,
     pub methods: Vec<String>,
     /// Special addresses that the host may lead to.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
-use crate::SuspensionId;
 use crate::policy::Origin;
+use crate::{Authority, SuspensionId};
 
 /// What a run waits for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -71,6 +71,9 @@ pub struct SuspendedCall {
     /// word. Absent for a tool of the embedding program.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub powers: Vec<String>,
+    /// The same as data: what the call could do later is compared with it. Absent for a tool of the embedding program.
+    #[serde(default, deserialize_with = "if_readable", skip_serializing_if = "Option::is_none")]
+    pub authority: Option<Authority>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub destructive: bool,
     /// What the tool says it would change, as a unified diff where it can; it was asked in an instance that can't write.
@@ -84,6 +87,12 @@ pub struct Answer {
     pub value: Value,
     /// Who gave it, for the journal: `terminal`, `ada`.
     pub by: String,
+}
+
+/// What can't be read, of a later version or with a word in it that is a protected value, is no reason not to read the question: its
+/// powers are there as sentences.
+fn if_readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Authority>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(deserializer)?).ok())
 }
 
 fn is_model(origin: &Origin) -> bool {
@@ -181,7 +190,33 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Schema;
+    use crate::{FileAccess, Schema};
+
+    #[test]
+    fn a_call_is_read_whatever_its_authority_says() {
+        let check = |authority: Value, expected: Option<Authority>| {
+            let call = json!({ "call_id": "c", "tool": "t", "arguments": {}, "powers": ["p"], "authority": authority });
+            let read: SuspendedCall = serde_json::from_value(call).unwrap();
+            assert_eq!(
+                (read.authority, read.powers),
+                (expected, vec!["p".to_owned()]),
+                "{authority}"
+            );
+        };
+        let known = json!({ "files": "read-only", "directories": [], "http": [], "secrets": [], "kv": "none" });
+        let readable = Authority {
+            files: FileAccess::ReadOnly,
+            ..Authority::default()
+        };
+        check(known.clone(), Some(readable));
+        check(Value::Null, None);
+        let mut later = known.clone();
+        later["mail"] = json!(true);
+        check(later, None);
+        let mut redacted = known;
+        redacted["files"] = json!("[redacted]");
+        check(redacted, None);
+    }
 
     #[test]
     fn schemas_of_answers() {

@@ -66,12 +66,15 @@ pub struct ToolSpec {
 }
 
 /// What a plugin may do with the files of a workspace.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileAccess {
+    /// It sees none.
     #[default]
     None,
+    /// It reads them.
     ReadOnly,
+    /// It reads and changes them.
     ReadWrite,
 }
 

@@ -104,8 +104,8 @@ impl Store {
         Self::start(connection, readers, Process::alone(), options, None)
     }
 
-    /// Values that are neither written nor shown.
-    pub(crate) fn protected(&self) -> &Arc<Protected> {
+    /// Values that are neither written nor shown: who compares something with the journal takes them out of it first.
+    pub fn protected(&self) -> &Arc<Protected> {
         &self.shared.protected
     }
 

@@ -127,6 +127,7 @@ impl Effects {
                 arguments: (*admitted.input).clone(),
                 origin: self.caller(call),
                 powers: admitted.tool.powers().map(ToolPowers::sentences).unwrap_or_default(),
+                authority: authority(&admitted.tool),
                 destructive: admitted.tool.spec().traits.destructive,
                 preview,
             }),

@@ -120,10 +120,8 @@ fn problems(config: &Config, plugins: &Plugins) -> Vec<Error> {
     let (mut tools, mut patterns, mut memories) = (Vec::new(), Vec::new(), Vec::new());
     let mut broken = Vec::new();
     let is_named = |name: &str| {
-        let by_agents = config.agents.values().any(|agent| {
-            let named = agent.plugins.iter().chain(&agent.memory).chain([&agent.pattern]);
-            named.into_iter().any(|it| it == name)
-        });
+        let mut agents = config.agents.values();
+        let by_agents = agents.any(|agent| agent.named_plugins().any(|named| named == name));
         by_agents || config.grants.contains_key(name)
     };
     for plugin in plugins.list() {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Outcome;
+use crate::lock_notes;
 use crate::options::Options;
 use crate::progress::open_options;
 use crate::sanitise::one_line;
@@ -73,6 +74,7 @@ impl MemoryCommand {
         Options::enclose(&config)?;
         Options::block_on(async {
             let runtime = Runtime::open_with(config, open_options(terminal)).await?;
+            lock_notes::tell(runtime.plugins(), runtime.config(), terminal);
             match self {
                 Self::List(List { whose }) => list(&whose.memory(&runtime)?, terminal).await?,
                 Self::Remember(command) => command.run(&runtime, terminal).await?,

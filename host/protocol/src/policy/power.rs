@@ -49,9 +49,12 @@ pub enum Origin {
 }
 
 /// Whose key-value pairs a plugin sees.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum KvAccess {
+    /// None.
     #[default]
     None,
     /// Those of its session.

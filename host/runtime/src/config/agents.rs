@@ -31,6 +31,13 @@ pub struct AgentConfig {
     pub when_used_up: WhenUsedUp,
 }
 
+impl AgentConfig {
+    /// The plugins that it uses, whatever for.
+    pub fn named_plugins(&self) -> impl Iterator<Item = &String> {
+        self.plugins.iter().chain([&self.pattern]).chain(&self.memory)
+    }
+}
+
 /// An agent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

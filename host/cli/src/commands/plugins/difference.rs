@@ -30,11 +30,7 @@ pub(super) fn lines(name: &str, difference: &Difference, paint: Paint) -> Vec<St
     for (sign, style, these) in signed(&difference.imports) {
         // A line for each meaning: a component that is new here imports thirty interfaces, of which two matter.
         for group in groups(these.iter().map(String::as_str)) {
-            let line = format!(
-                "{sign} imports {}  ({})",
-                cut(&group.imports.join(" ")).0,
-                group.meaning
-            );
+            let line = format!("{sign} imports {}  ({})", cut(&group.imports.join(" ")), group.meaning);
             lines.push(format!("  {}", paint.with(style, &line)));
         }
     }
@@ -42,38 +38,38 @@ pub(super) fn lines(name: &str, difference: &Difference, paint: Paint) -> Vec<St
         for line in these {
             lines.push(format!(
                 "  {}",
-                paint.with(style, &format!("{sign} requests {}", cut(line).0))
+                paint.with(style, &format!("{sign} requests {}", cut(line)))
             ));
         }
     }
     for tool in &difference.tools.removed {
         lines.push(format!(
             "  {}",
-            paint.with(Style::Red, &format!("- tool {}", cut(tool).0))
+            paint.with(Style::Red, &format!("- tool {}", cut(tool)))
         ));
     }
     for tool in &difference.new_tools {
         let line = format!(
             "+ tool {}, which says of itself: {}",
-            cut(&tool.name).0,
-            cut(&tool.traits).0
+            cut(&tool.name),
+            cut(&tool.traits)
         );
         lines.push(format!("  {}", paint.with(Style::Green, &line)));
         lines.extend(bounded(name, new_texts(tool), paint));
     }
     for tool in &difference.changed_traits {
         let before = match &tool.before {
-            Some(before) => cut(before).0,
+            Some(before) => cut(before),
             None => "it is not known here any more".to_owned(),
         };
         lines.push(format!(
             "  what the tool {} says of itself has changed:",
-            cut(&tool.name).0
+            cut(&tool.name)
         ));
         lines.push(format!("    {}", paint.with(Style::Red, &format!("- {before}"))));
         lines.push(format!(
             "    {}",
-            paint.with(Style::Green, &format!("+ {}", cut(&tool.after).0))
+            paint.with(Style::Green, &format!("+ {}", cut(&tool.after)))
         ));
     }
     for tool in &difference.changed_tools {
@@ -87,7 +83,7 @@ fn signed(changes: &Lines) -> [(&'static str, Style, &Vec<String>); 2] {
 }
 
 fn changed_lines(plugin: &str, tool: &ChangedTool, paint: Paint) -> Vec<String> {
-    let name = cut(&tool.name).0;
+    let name = cut(&tool.name);
     let mut lines = vec![format!("  what models read of the tool {name} has changed:")];
     let changed: Vec<Change> = match &tool.before {
         Some(before) => TextDiff::from_lines(before, &tool.after)
@@ -134,7 +130,7 @@ fn bounded(plugin: &str, changed: Vec<Change>, paint: Paint) -> Vec<String> {
     let mut is_cut = more > 0;
     let mut lines = Vec::new();
     for (sign, style, line) in changed.into_iter().take(MAX_TOOL_LINES) {
-        let (line, too_long) = cut(line.trim_end_matches(['\n', '\r']));
+        let (line, too_long) = cut_or_whole(line.trim_end_matches(['\n', '\r']));
         is_cut |= too_long;
         lines.push(format!("    {}", paint.with(style, &format!("{sign} {line}"))));
     }
@@ -150,8 +146,13 @@ fn bounded(plugin: &str, changed: Vec<Change>, paint: Paint) -> Vec<String> {
     lines
 }
 
-/// Nothing is hidden but what is too much, and that is told. Also whether there was such.
-fn cut(line: &str) -> (String, bool) {
+/// Nothing is hidden but what is too much, and that is told.
+fn cut(line: &str) -> String {
+    cut_or_whole(line).0
+}
+
+/// The same, and whether it was cut.
+fn cut_or_whole(line: &str) -> (String, bool) {
     let line = exact(line);
     let more = line.chars().count().saturating_sub(MAX_LINE);
     if more == 0 {

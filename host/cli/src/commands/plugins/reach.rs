@@ -11,12 +11,13 @@ pub(super) fn plugins_of<'a>(config: &'a Config, agent: &str) -> Vec<&'a str> {
     let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
     let mut level: Vec<&str> = vec![agent];
     for _ in 0..=MAX_DELEGATION_DEPTH {
-        let new = level.into_iter().filter(|name| seen.insert((*name).to_owned()));
+        let new = level.into_iter().filter(|name| seen.insert(*name));
         let agents: Vec<_> = new.filter_map(|name| config.agents.get(name)).collect();
-        for agent in &agents {
-            let named = agent.plugins.iter().chain([&agent.pattern]).chain(&agent.memory);
-            found.extend(named.map(String::as_str));
-        }
+        found.extend(
+            agents
+                .iter()
+                .flat_map(|agent| agent.named_plugins().map(String::as_str)),
+        );
         level = agents
             .iter()
             .flat_map(|agent| agent.delegates.iter().map(String::as_str))
