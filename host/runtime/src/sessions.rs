@@ -71,14 +71,16 @@ impl<T> Default for Shelf<T> {
     }
 }
 
-/// A conversation from the journal. Ten thousand events take 30 ms, for which no thread of the caller's is held.
-pub(crate) async fn read(store: &Store, session: &SessionId) -> Result<Conversation> {
+/// Events that are read in less time than it takes to have another thread do it, and to be woken by that.
+const READ_AT_ONCE: u64 = 64;
+
+/// A conversation from the journal, with its head. Ten thousand events take 30 ms, for which no thread of the caller's is held.
+pub(crate) async fn read(store: &Store, session: &SessionId, head: u64) -> Result<Conversation> {
+    if head <= READ_AT_ONCE {
+        return read_events(store, session);
+    }
     let (store, session) = (store.clone(), session.clone());
-    let read = tokio::task::spawn_blocking(move || {
-        let mut conversation = Conversation::default();
-        store.each_event(&session, 0, |event| conversation.apply(event))?;
-        Ok(conversation)
-    });
+    let read = tokio::task::spawn_blocking(move || read_events(&store, &session));
     read.await.map_err(|error| {
         Error::new(
             ErrorKind::Internal,
@@ -86,6 +88,12 @@ pub(crate) async fn read(store: &Store, session: &SessionId) -> Result<Conversat
             format!("a session's events were not read to the end: {error}"),
         )
     })?
+}
+
+fn read_events(store: &Store, session: &SessionId) -> Result<Conversation> {
+    let mut conversation = Conversation::default();
+    store.each_event(session, 0, |event| conversation.apply(event))?;
+    Ok(conversation)
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ impl Shared {
         let kept = match self.sessions.take(id, writer.head()) {
             Some(kept) => kept,
             None => Kept {
-                conversation: sessions::read(&self.store, id).await?,
+                conversation: sessions::read(&self.store, id, writer.head()).await?,
                 sandbox: self.sandbox(id, self.open_workspace(&workspace)?),
             },
         };

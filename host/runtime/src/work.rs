@@ -68,7 +68,7 @@ pub(crate) async fn work(
         if !stays && jobs.peek().is_some() {
             let read = match known {
                 Some(known) => Ok(known),
-                None => sessions::read(writer.store(), &session).await,
+                None => sessions::read(writer.store(), &session, writer.head()).await,
             };
             match read {
                 Ok(read) => conversation = read,
